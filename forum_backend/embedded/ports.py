@@ -11,17 +11,22 @@ from .files import read_json, write_json
 FIRST_PORT, LAST_PORT = 21500, 32767
 
 
-def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
-    """Whether nobody listens there."""
+def why_not_listen(port: int, *, host: str = "127.0.0.1") -> str | None:
+    """What the system says against listening there; None when nothing does."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # Ports that only wait out a closed connection count as free, as they do for the servers themselves.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error.strerror or str(error)
+    return None
+
+
+def is_free(port: int) -> bool:
+    """Whether a server of ours could listen there."""
+    return why_not_listen(port) is None
 
 
 class PortBook:

@@ -72,6 +72,32 @@ def children_of(pid: int) -> list[int]:
         return []
 
 
+def session_members(leader: ProcessMark) -> list[ProcessMark]:
+    """Living processes of the session that this process led; Linux only, elsewhere the leader alone is known.
+
+    The number of a session is not given to a new process while a member lives, so members are no strangers,
+    unless the leader's number already leads somebody else's session.
+    """
+    if sys.platform != "linux" or mark_of(leader.pid) not in (leader, None):
+        return []
+    boot, _, since = leader.started.rpartition("/")
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        mark = mark_of(int(folder.name))
+        if mark is None or mark == leader or not mark.started.startswith(f"{boot}/"):
+            continue
+        if _session_of(mark.pid) == leader.pid and int(mark.started.rpartition("/")[2]) >= int(since):
+            found.append(mark)
+    return found
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
 def wait_until(condition: Callable[[], bool], *, seconds: float, cut_short: Callable[[], bool] = lambda: False) -> bool:
     """Wait for the condition, at most so long; tells whether it came true."""
     deadline = time.monotonic() + seconds
@@ -174,10 +200,13 @@ class MarkBook:
                 book[name] = {"pid": mark.pid, "started": mark.started}
             write_json(self._path, book)
 
+    def all(self) -> dict[str, ProcessMark]:
+        marks = {name: _mark_in(entry) for name, entry in read_json(self._path).items()}
+        return {name: mark for name, mark in marks.items() if mark is not None}
+
     def alive(self) -> dict[str, ProcessMark]:
         """Those in the book that still live, each checked to be the very process that was noted."""
-        marks = {name: _mark_in(entry) for name, entry in read_json(self._path).items()}
-        return {name: mark for name, mark in marks.items() if mark is not None and mark_of(mark.pid) == mark}
+        return {name: mark for name, mark in self.all().items() if mark_of(mark.pid) == mark}
 
 
 def _mark_in(entry: Any) -> ProcessMark | None:
