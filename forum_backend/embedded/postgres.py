@@ -48,7 +48,9 @@ FAST = {"fsync": "off", "full_page_writes": "off"}
 
 def clean_environment() -> dict[str, str]:
     """Nothing of the caller's PG… variables reaches a server."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": "/"}
+    # Some Pythons find their own library by this variable, and a Python is what becomes the server.
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {"PATH": os.defpath, **kept, "LC_ALL": "C", "HOME": "/"}
 
 
 class PostgresServer(Server):

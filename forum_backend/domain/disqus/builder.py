@@ -9,6 +9,7 @@ problem. A time or a boolean that is there but unreadable is a problem: a guess 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from forum_backend.domain.disqus import names
@@ -129,6 +130,8 @@ class RecordBuilder:
 
 
 def _identity(text: str, what: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 19 and text[0] != "0":
+        return int(text)
     digits = text.strip(names.BLANK)
     # isdigit() alone would let digits of other scripts pass, and int() underscores.
     if digits.isascii() and digits.isdigit() and len(digits) <= 19 and 0 < (value := int(digits)) <= _LARGEST_ID:
@@ -187,7 +190,15 @@ def _time(texts: dict[str, str]) -> datetime:
 
 
 def _author(texts: dict[str, str]) -> AuthorRecord:
-    """Who wrote it; without `isAnonymous`, whoever has no user name is anonymous."""
-    username = _short(texts, names.USERNAME) or None
-    anonymous = _boolean(texts, names.IS_ANONYMOUS) if texts.get(names.IS_ANONYMOUS) else username is None
-    return AuthorRecord(name=_short(texts, names.NAME), username=username, is_anonymous=anonymous)
+    return _author_of(texts.get(names.NAME, ""), texts.get(names.USERNAME, ""), texts.get(names.IS_ANONYMOUS, ""))
+
+
+@lru_cache(maxsize=1024)
+def _author_of(name: str, username: str, anonymous: str) -> AuthorRecord:
+    """Who wrote it; without `isAnonymous`, whoever has no user name is anonymous. The same people post often."""
+    texts = {names.NAME: name, names.USERNAME: username, names.IS_ANONYMOUS: anonymous}
+    return AuthorRecord(
+        name=_short(texts, names.NAME),
+        username=_short(texts, names.USERNAME) or None,
+        is_anonymous=_boolean(texts, names.IS_ANONYMOUS) if anonymous else not username,
+    )

@@ -13,6 +13,8 @@ def _named(name: str) -> str:
     return f"{DISQUS}{SEPARATOR}{name}"
 
 
+USUAL_BINDINGS: Final[dict[str | None, str]] = {None: DISQUS, "dsq": INTERNALS}
+
 DSQ_ID: Final = f"{INTERNALS}{SEPARATOR}id"
 ROOT: Final = _named("disqus")
 CATEGORY: Final = _named("category")

@@ -4,6 +4,7 @@ Expat and not lxml: it holds nothing of what it has passed, knows its line beyon
 pieces, so that every bound below is ours. Handlers run some thirty times a record, which is why they are terse.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 from xml.parsers import expat
@@ -12,13 +13,17 @@ from forum_backend.domain.disqus import names
 from forum_backend.domain.disqus.builder import MESSAGE_LIMIT_BYTES, RawRecord, RecordBuilder
 from forum_backend.domain.disqus.malformed import MalformedExport
 from forum_backend.domain.disqus.records import Record
+from forum_backend.domain.disqus.shortcut import matched_posts, raw_post
 
 DEPTH_LIMIT: Final = 64
+WAITING_LIMIT_BYTES: Final = 1 << 18
 TOKEN_LIMIT_BYTES: Final = 1 << 20
 UNKNOWN_NAMES_LIMIT: Final = 1000
 _ENCODINGS: Final = frozenset(
     {"utf-8", "utf8", "utf-16", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15", "windows-1251", "windows-1252"}
 )
+# Where the parser may change between walking and judging: before the first record, and after each.
+_BORDER: Final = re.compile(rb"(?=<(?:category|thread|post)[\s>/])|</(?:category|thread|post)\s*>")
 _ROOT_DEPTH, _RECORD_DEPTH, _FIELD_DEPTH, _AUTHOR_DEPTH = 1, 2, 3, 4
 
 
@@ -34,38 +39,88 @@ class ExportParser:
         self._text: list[str] = []
         self._clear_text = self._text.clear
         self._unknown: set[str] = set()
-        self._parser = self._connected_parser()
+        self._kept = b""
+        self._line = first_line
+        self._bindings: dict[str | None, str] = {}
+        self._is_utf8 = True
+        self._usual = False
+        self._parser = self._new_parser()
+        self._connect(walking=True)
 
-    def _connected_parser(self) -> expat.XMLParserType:
+    def _new_parser(self) -> expat.XMLParserType:
         parser = expat.ParserCreate(namespace_separator=names.SEPARATOR)
         parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text.append
-        parser.StartCdataSectionHandler = self._start_cdata
-        parser.EndCdataSectionHandler = self._end_cdata
         parser.StartDoctypeDeclHandler = self._refuse_doctype
         parser.StartNamespaceDeclHandler = self._namespace
         parser.XmlDeclHandler = self._declaration
         return parser
 
+    def _connect(self, *, walking: bool) -> None:
+        """Have the elements reported, or only their well-formedness judged."""
+        parser = self._parser
+        parser.StartElementHandler = self._start if walking else None
+        parser.EndElementHandler = self._end if walking else None
+        parser.CharacterDataHandler = self._text.append if walking else None
+        parser.StartCdataSectionHandler = self._start_cdata if walking else None
+        parser.EndCdataSectionHandler = self._end_cdata if walking else None
+
     def feed(self, chunk: bytes, *, final: bool) -> None:
         """Take the next bytes; `final` says that none follow. Raises `MalformedExport`."""
+        data, at = self._kept + chunk, 0
+        while at < len(data):
+            if self._depth == _ROOT_DEPTH and self._usual:
+                at += self._take_run(data, at)
+            border = _BORDER.search(data, at)
+            if border is None:
+                break
+            self._parse(data[at : border.end()], final=False)
+            at = border.end()
+        self._kept = data[at:]
+        # A record that is nearly whole may wait for its end, a text without end may not.
+        if final or self._depth != _ROOT_DEPTH or len(self._kept) > WAITING_LIMIT_BYTES:
+            rest, self._kept = self._kept, b""
+            self._parse(rest, final=final)
+
+    def _take_run(self, data: bytes, start: int) -> int:
+        """Take the posts of the usual shape from `start` on; says how many bytes they are."""
+        run = matched_posts(data, start)
+        if not run:
+            return 0
+        fed_before, line, counted = self._fed_bytes, self._line, start
+        end = run[-1].end()
+        malformed = None
+        self._connect(walking=False)
+        try:
+            self._parse(data[start:end], final=False)
+        except MalformedExport as error:
+            malformed, end = error, start + self._parser.ErrorByteIndex - fed_before
+        for found in run:
+            if found.end() > end:
+                break
+            line += data.count(b"\n", counted, counted := found.start("dsq_id"))
+            self._take(self._builder.build(raw_post(found, line)))
+        if malformed is not None:
+            raise malformed
+        self._connect(walking=True)
+        return end - start
+
+    def _parse(self, chunk: bytes, *, final: bool) -> None:
         try:
             self._parser.Parse(chunk, final)
         except expat.ExpatError as error:
             reason = self._reason(error, chunk, final=final)
             raise self._malformed(reason, line=error.lineno, column=error.offset) from None
         self._fed_bytes += len(chunk)
+        self._line += chunk.count(b"\n")
         self._bound_text()
         self._bound_token()
 
     def close(self) -> None:
         """Let go of the parser at once: its handlers and this object hold each other."""
-        for handler in ("StartElement", "EndElement", "CharacterData", "StartCdataSection", "EndCdataSection"):
-            setattr(self._parser, f"{handler}Handler", None)
-        for handler in ("StartDoctypeDecl", "StartNamespaceDecl", "XmlDecl"):
-            setattr(self._parser, f"{handler}Handler", None)
+        self._connect(walking=False)
+        self._parser.StartDoctypeDeclHandler = None
+        self._parser.StartNamespaceDeclHandler = None
+        self._parser.XmlDeclHandler = None
 
     # The elements
 
@@ -127,6 +182,7 @@ class ExportParser:
     def _check_root(self, name: str) -> None:
         if name != names.ROOT:
             raise self._malformed(f"the root element is {name[:120]!r}, not disqus in the namespace {names.DISQUS}")
+        self._usual = self._is_utf8 and self._bindings == {**self._bindings, **names.USUAL_BINDINGS}
 
     def _refuse_doctype(self, *_declaration: object) -> None:
         raise self._malformed("a DOCTYPE is refused: no export has one, and it can define entities")
@@ -134,9 +190,12 @@ class ExportParser:
     def _declaration(self, _version: str, encoding: str | None, _standalone: int) -> None:
         if encoding is not None and encoding.lower() not in _ENCODINGS:
             raise self._malformed(f"the encoding {encoding[:40]!r} is not supported")
+        self._is_utf8 = encoding is None or encoding.lower() in {"utf-8", "utf8", "us-ascii", "ascii"}
 
-    def _namespace(self, prefix: str | None, _uri: str) -> None:
+    def _namespace(self, prefix: str | None, uri: str | None) -> None:
         self._note({f"xmlns {prefix}": ""})
+        if self._depth == 0:
+            self._bindings[prefix] = uri or ""
 
     def _note(self, attributes: dict[str, str]) -> None:
         """Expat keeps every distinct name for as long as it lives: so their number is bounded."""

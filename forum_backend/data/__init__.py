@@ -1,0 +1,1 @@
+"""Tables. Each package is named for the database its tables live in."""

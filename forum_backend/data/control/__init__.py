@@ -1,0 +1,1 @@
+"""The control database, alias ``default``: small, global, needed by every request."""

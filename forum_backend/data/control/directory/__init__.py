@@ -1,0 +1,1 @@
+"""Where each forum lives, and the shards there are (control database)."""

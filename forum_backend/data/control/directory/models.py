@@ -1,0 +1,59 @@
+"""The shard registry and the directory: forum number -> (shard, epoch). A hint; only the shard itself decides."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from forum_backend.domain.ids import MAX_FORUM_NUMBER
+
+
+class Shard(models.Model):
+    """One PostgreSQL database that holds forums. ``dsn`` carries no password; that comes from the environment."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        DRAINING = "draining"  # keeps its forums, gets no new ones
+
+    name = models.CharField(max_length=40, primary_key=True)
+    dsn = models.CharField(max_length=500)
+    state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    forums_count = models.IntegerField(default=0)
+    rows_count = models.BigIntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    placed_since = models.IntegerField(default=0, help_text="Forums placed here since the load was measured.")
+    measured_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "shard"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ForumPlacement(models.Model):
+    """A forum's number, its address for people (slug) and the shard it is believed to live on."""
+
+    forum_id = models.AutoField(primary_key=True)
+    slug = models.SlugField(max_length=60, unique=True)
+    shard = models.ForeignKey(Shard, on_delete=models.PROTECT, related_name="placements")
+    epoch = models.BigIntegerField(default=1)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    creation_key = models.CharField(max_length=200, null=True, help_text="Idempotency-Key of its creation.")
+    creation_digest = models.BinaryField(max_length=32, null=True)
+    is_ready = models.BooleanField(default=False, help_text="Its rows are on the shard.")
+    created_at = models.DateTimeField(db_default=Now())
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "forum_placement"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(forum_id__gte=1, forum_id__lte=MAX_FORUM_NUMBER), name="forum_number_in_range"
+            ),
+            models.UniqueConstraint(fields=["owner", "creation_key"], name="forum_creation_key_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug

@@ -1,0 +1,1 @@
+"""Moves of forums between shards and their history (control database)."""

@@ -1,0 +1,67 @@
+"""Moves of forums between shards, and the history that staff follow live."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from forum_backend.domain.moves import EXCLUSIVE, MoveState
+
+
+class Move(models.Model):
+    """One forum's journey from a source shard to a target shard, advanced by compare-and-set on ``state``."""
+
+    forum = models.ForeignKey("directory.ForumPlacement", on_delete=models.PROTECT, related_name="moves")
+    source = models.ForeignKey("directory.Shard", on_delete=models.PROTECT, related_name="+")
+    target = models.ForeignKey("directory.Shard", on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=12, choices=[(state, state) for state in MoveState], default=MoveState.PLANNED)
+    epoch = models.BigIntegerField(help_text="The epoch of the source; the target becomes owner at the next one.")
+    token = models.BigIntegerField(default=1, help_text="Grows with each mover; the shards refuse lower ones.")
+    leased_until = models.DateTimeField(null=True)
+    attempts = models.IntegerField(default=0)
+    not_before = models.DateTimeField(db_default=Now())
+    rows_done = models.BigIntegerField(default=0)
+    rows_total = models.BigIntegerField(default=0)
+    window_ms = models.FloatField(null=True, help_text="Time in which no shard took writes of the forum.")
+    error = models.TextField(blank=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    request_key = models.CharField(max_length=200, null=True, help_text="Idempotency-Key of the request.")
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "move"
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["forum"],
+                condition=models.Q(state__in=sorted(EXCLUSIVE)),
+                name="one_move_per_forum",
+            ),
+            models.UniqueConstraint(fields=["requested_by", "request_key"], name="move_request_key_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.forum_id}: {self.source_id} -> {self.target_id} ({self.state})"
+
+
+class StatusEvent(models.Model):
+    """The gap-free history of the fleet: transitions of moves, changes of shards. Numbered under one row lock."""
+
+    number = models.BigIntegerField(primary_key=True)
+    type = models.CharField(max_length=40)
+    move = models.ForeignKey(Move, on_delete=models.CASCADE, null=True, related_name="events")
+    data = models.JSONField(default=dict)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "status_event"
+        ordering = ["number"]
+
+
+class StatusCounter(models.Model):
+    """One row: the last number given to a StatusEvent. Its lock is what keeps the numbers without a gap."""
+
+    last_number = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "status_counter"

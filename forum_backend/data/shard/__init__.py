@@ -1,0 +1,1 @@
+"""The shards: everything below a forum, split horizontally by forum."""

@@ -1,0 +1,55 @@
+"""Who owns a forum, what changed while it is on the move, and who relays this shard's events."""
+
+from django.db import models
+
+from forum_backend.data.shard.managers import ForumManager
+from forum_backend.domain.moves import OwnershipMode
+
+
+class Ownership(models.Model):
+    """The shard's own word on a forum; the only one that counts. Changed by the shard's functions alone."""
+
+    forum_id = models.IntegerField(primary_key=True)
+    mode = models.CharField(max_length=10, choices=[(mode, mode) for mode in OwnershipMode])
+    epoch = models.BigIntegerField()
+    token = models.BigIntegerField(default=0)
+    capture = models.BooleanField(default=False)
+    went_to = models.CharField(max_length=40, null=True)
+    went_epoch = models.BigIntegerField(null=True)
+    is_announced = models.BooleanField(default=True, help_text="False until this shard's relay has announced it.")
+    changed_at = models.DateTimeField()
+
+    objects = ForumManager()
+
+    class Meta:
+        db_table = "ownership"
+        indexes = [
+            models.Index("forum_id", name="ownership_unannounced", condition=models.Q(is_announced=False)),
+        ]
+
+
+class ChangedRow(models.Model):
+    """A row that changed while its forum's capture was on: what a move must copy again."""
+
+    id = models.BigAutoField(primary_key=True)
+    forum_id = models.IntegerField(db_index=True)
+    table_name = models.CharField(max_length=40)
+    row_id = models.BigIntegerField()
+
+    objects = ForumManager()
+
+    class Meta:
+        db_table = "changed_row"
+
+
+class RelayLease(models.Model):
+    """One row a shard: which relay works here, and up to which position it has published."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    holder = models.CharField(max_length=80, blank=True)
+    token = models.BigIntegerField(default=0)
+    leased_until = models.DateTimeField(null=True)
+    published_position = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "relay_lease"

@@ -1,0 +1,92 @@
+"""Reading a forum where it lives: rows first, then the shard's word on whether it was the one to ask."""
+
+from collections.abc import Callable
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from forum_backend.domain.errors import ForumMoving, NotOwner, Ownership, ShardUnavailable
+from forum_backend.domain.moves import OwnershipMode
+from routers.directory import Location, directory
+from routers.health import health
+from routers.redirect import MAX_HOPS, follow
+from routers.refusals import is_connection_lost
+from routers.registry import registry
+
+OWNERSHIP_SQL = "SELECT mode, epoch, went_to, went_epoch FROM ownership WHERE forum_id = %s"
+
+
+def forum_read[T](forum: int, read: Callable[[str], T]) -> T:
+    """Run ``read(shard alias)`` on the shard that owns the forum and return its result; no lock is taken.
+
+    The ownership is read after the rows: if the shard owns the forum then, it did when the rows were read. Under a
+    fence the target is asked as well, so that who has just written there sees it. Raises ``NotFound`` for an unknown
+    forum, ``ShardUnavailable`` when the server does not answer.
+    """
+    location = directory.locate(forum)
+    for _hop in range(MAX_HOPS):
+        try:
+            result = _on_shard(location.shard, lambda alias=location.shard: read(alias))
+            ownership = ownership_on(location.shard, forum)
+        except NotOwner as refusal:
+            location = follow(refusal)
+            continue
+        following = redirect_of_read(ownership, forum=forum, location=location)
+        if following is None:
+            return result
+        location = following
+    raise ForumMoving(f"forum {forum} was not found at the end of {MAX_HOPS} redirects")
+
+
+def redirect_of_read(ownership: Ownership, *, forum: int, location: Location) -> Location | None:
+    """None if rows read on this shard before its ownership was read are good; else where to read (may do I/O)."""
+    if ownership.mode == OwnershipMode.OWNER:
+        if ownership.epoch != location.epoch:
+            directory.correct(forum, Location(location.shard, ownership.epoch))
+        return None
+    if ownership.mode == OwnershipMode.FENCED:
+        return _activated_target(ownership, forum)
+    return follow(NotOwner(forum=forum, shard=location.shard, ownership=ownership))
+
+
+def _activated_target(fenced: Ownership, forum: int) -> Location | None:
+    """The target of a fenced forum if it owns the forum already. A target that does not answer took no writes."""
+    if fenced.went_to is None or fenced.went_epoch is None:
+        return None
+    try:
+        target = ownership_on(registry.ensure(fenced.went_to), forum)
+    except ShardUnavailable:
+        return None
+    if target.mode == OwnershipMode.OWNER and target.epoch >= fenced.went_epoch:
+        return directory.correct(forum, Location(fenced.went_to, target.epoch))
+    return None
+
+
+def ownership_on(shard: str, forum: int) -> Ownership:
+    """A shard's own word on a forum; mode ``absent`` if it has none."""
+
+    def read() -> Ownership:
+        with connections[shard].cursor() as cursor:
+            cursor.execute(OWNERSHIP_SQL, [forum])
+            row = cursor.fetchone()
+        return Ownership(*row) if row else Ownership("absent", 0)
+
+    return _on_shard(shard, read)
+
+
+def _on_shard[T](shard: str, read: Callable[[], T]) -> T:
+    """Run a read; once more on a new connection if a kept one turns out broken."""
+    for is_last in (False, True):
+        health.refuse_if_down(shard)
+        try:
+            result = read()
+        except (DatabaseError, InterfaceError) as error:
+            if not is_connection_lost(error):
+                raise
+            connections[shard].close()
+            if is_last:
+                health.failed(shard)
+                raise ShardUnavailable(shard) from error
+        else:
+            health.answered(shard)
+            return result
+    raise AssertionError("unreachable")

@@ -1,0 +1,158 @@
+"""Django's settings, all addresses and secrets from the environment.
+
+Without ``DATABASE_URL`` in the environment, the file that ``manage.py up`` leaves in its data directory is read, so
+that a command in a second terminal finds the running service.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import structlog
+from environs import Env
+
+from forum_backend.environment import read_environment
+from routers.addresses import database_settings, shard_addresses
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+if not env.str("DATABASE_URL", ""):
+    read_environment(Path(env.str("FORUM_DATA", str(BASE_DIR / ".data"))))
+
+DEBUG = env.bool("DEBUG", False)
+SECRET_KEY = env.str("SECRET_KEY", "only-for-commands-that-need-no-secret")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "ninja",
+    "forum_backend.commands",
+    "forum_backend.data.control.accounts",
+    "forum_backend.data.control.directory",
+    "forum_backend.data.control.moves",
+    "forum_backend.data.profiles",
+    "forum_backend.data.shard",
+    "forum_backend.web",
+    "routers",
+]
+
+# Where each application lives: the one table that the ApplicationRouter answers from. "shards": by forum.
+APPLICATION_DATABASES = {
+    "accounts": "default",
+    "auth": "default",
+    "contenttypes": "default",
+    "sessions": "default",
+    "directory": "default",
+    "moves": "default",
+    "profiles": "profiles",
+    "forums": "shards",
+}
+DATABASE_ROUTERS = ["routers.forum_partition.ForumPartitionRouter", "routers.application.ApplicationRouter"]
+FORUM_DIRECTORY = "routers.directory.directory"
+
+# One process has at most SERVICE_THREADS + READ_POOL_SIZE connections to each database.
+SERVICE_THREADS = env.int("SERVICE_THREADS", 8)
+SERVICE_QUEUE = env.int("SERVICE_QUEUE", 256)
+READ_POOL_SIZE = env.int("READ_POOL_SIZE", 4)
+STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 10_000)
+
+SHARD_ADDRESSES: dict[str, str] = shard_addresses(env.str("SHARDS", ""))
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": database_settings(env.str("DATABASE_URL", ""), statement_timeout_ms=STATEMENT_TIMEOUT_MS),
+    "profiles": database_settings(env.str("PROFILES_DATABASE_URL", ""), statement_timeout_ms=STATEMENT_TIMEOUT_MS),
+    **{
+        alias: database_settings(address, statement_timeout_ms=STATEMENT_TIMEOUT_MS)
+        for alias, address in SHARD_ADDRESSES.items()
+    },
+}
+REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+LOGIN_URL = "/sign-in"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+
+ROOT_URLCONF = "forum_backend.urls"
+ASGI_APPLICATION = "forum_backend.asgi.application"
+# The pages' middleware. The API lane has none: its handler is slim on purpose (ARCHITECTURE.md).
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", False)
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", 256 * 1024)
+
+# Moves in their small form: the rows of a forum are copied while its fence stands.
+MOVE_MAX_ROWS = env.int("MOVE_MAX_ROWS", 10_000)
+MOVE_BUDGET_MS = env.int("MOVE_BUDGET_MS", 1_500)
+MOVE_WAIT_LIMIT_MS = env.int("MOVE_WAIT_LIMIT_MS", 4_000)  # how long a writer waits at a fence before it answers 503
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": "structlog.stdlib.ProcessorFormatter",
+            "foreign_pre_chain": [
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.dict_tracebacks,
+                structlog.processors.JSONRenderer(),
+            ],
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
+}

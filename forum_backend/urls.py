@@ -1,0 +1,5 @@
+"""Wiring: which address goes to which doorway."""
+
+from django.urls import URLPattern, URLResolver
+
+urlpatterns: list[URLPattern | URLResolver] = []

@@ -1,0 +1,1 @@
+"""Moves of forums between shards, one file a step."""

@@ -1,0 +1,1 @@
+"""From the outbox to numbered history, and from there to whoever follows."""
