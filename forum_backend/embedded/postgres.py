@@ -50,7 +50,7 @@ def clean_environment() -> dict[str, str]:
     """Nothing of the caller's PG… variables reaches a server."""
     # Some Pythons find their own library by this variable, and a Python is what becomes the server.
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-    return {"PATH": os.defpath, **kept, "LC_ALL": "C", "HOME": "/"}
+    return {"PATH": os.defpath, **kept, "LC_ALL": "C", "TZ": "UTC", "HOME": "/"}
 
 
 class PostgresServer(Server):
