@@ -30,8 +30,10 @@ BEGIN
             RAISE EXCEPTION USING ERRCODE = 'FM002',
                 MESSAGE = format('%s: a row cannot change its forum', TG_TABLE_NAME);
         END IF;
-    ELSIF TG_NARGS > 0 AND NEW.id IS NULL THEN
-        NEW.id := (nextval('routed_id_seq') << 23) | NEW.forum_id;
+    ELSIF TG_NARGS > 0 THEN  -- apart from the next line: a table without an id must not see NEW.id
+        IF NEW.id IS NULL THEN
+            NEW.id := (nextval('routed_id_seq') << 23) | NEW.forum_id;
+        END IF;
     END IF;
     RETURN NEW;
 END $$;

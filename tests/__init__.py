@@ -1,0 +1,1 @@
+"""Tests talk to real PostgreSQL servers and a real Valkey, started once a run."""

@@ -1,0 +1,97 @@
+"""Starts the servers of a test run, migrates them, and opens the databases to all tests.
+
+Nothing is rolled back or flushed between tests: as in production, what keeps tests apart is that each has forums
+and users of its own. Coroutine tests run in an event loop of their own, with a time limit.
+"""
+
+import asyncio
+import inspect
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forum_backend.embedded import EmbeddedServers
+
+COROUTINE_LIMIT_S = 120
+SERVERS = pytest.StashKey[EmbeddedServers]()
+DIRECTORY = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.collectonly:
+        return
+    directory = Path(tempfile.mkdtemp(prefix="forum-tests-"))
+    config.stash[DIRECTORY] = directory
+    config.stash[SERVERS] = servers = EmbeddedServers(directory=directory, shards=3, durable=False)
+    servers.start()
+    os.environ.update(
+        servers.environment(),
+        DJANGO_SETTINGS_MODULE="forum_backend.settings",
+        SECRET_KEY="for-tests-only",
+        LOG_LEVEL="WARNING",
+        PYTHONPATH=os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])),
+    )
+    import django
+
+    django.setup()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    servers = config.stash.get(SERVERS, None)
+    if servers is not None:
+        servers.destroy()
+        shutil.rmtree(config.stash[DIRECTORY], ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine test; pytest-asyncio's loop and Django's connections do not go together (pytest-django #580)."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), COROUTINE_LIMIT_S))
+    return True
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config) -> EmbeddedServers:
+    """The running servers: a test may stop or kill one, and must start it again."""
+    return pytestconfig.stash[SERVERS]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: Any) -> None:
+    """Migrate the run's own databases once, with the command that operators use."""
+    from django.core.management import call_command
+
+    with django_db_blocker.unblock():
+        call_command("migrate_all", stdout=sys.stderr)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _databases(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture
+def make_user() -> Callable[..., Any]:
+    """Makes an account (and its profile, as the event would) with a name of its own."""
+    from tests import factories
+
+    return factories.make_user
+
+
+@pytest.fixture
+def make_forum() -> Callable[..., Any]:
+    """Makes an empty forum on a shard; returns its placement."""
+    from tests import factories
+
+    return factories.make_forum
