@@ -22,8 +22,7 @@ UNKNOWN_NAMES_LIMIT: Final = 1000
 _ENCODINGS: Final = frozenset(
     {"utf-8", "utf8", "utf-16", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15", "windows-1251", "windows-1252"}
 )
-# Where the parser may change between walking and judging: before the first record, and after each.
-_BORDER: Final = re.compile(rb"(?=<(?:category|thread|post)[\s>/])|</(?:category|thread|post)\s*>")
+_CLOSING: Final = re.compile(rb"</(?:category|thread|post)\s*>")
 _ROOT_DEPTH, _RECORD_DEPTH, _FIELD_DEPTH, _AUTHOR_DEPTH = 1, 2, 3, 4
 
 
@@ -40,7 +39,7 @@ class ExportParser:
         self._clear_text = self._text.clear
         self._unknown: set[str] = set()
         self._kept = b""
-        self._line = first_line
+        self._line, self._closed_at, self._between_records = first_line, -1, False
         self._bindings: dict[str | None, str] = {}
         self._is_utf8 = True
         self._usual = False
@@ -68,18 +67,23 @@ class ExportParser:
         """Take the next bytes; `final` says that none follow. Raises `MalformedExport`."""
         data, at = self._kept + chunk, 0
         while at < len(data):
-            if self._depth == _ROOT_DEPTH and self._usual:
+            if self._between_records:
                 at += self._take_run(data, at)
-            border = _BORDER.search(data, at)
-            if border is None:
+            closing = _CLOSING.search(data, at)
+            if closing is None:
                 break
-            self._parse(data[at : border.end()], final=False)
-            at = border.end()
+            tag_starts = self._fed_bytes + closing.start() - at
+            self._parse(data[at : closing.end()], final=False)
+            # The same bytes may stand in a comment: only a record that the parser saw close is a place to jump from.
+            self._between_records = self._usual and self._closed_at == tag_starts
+            at = closing.end()
         self._kept = data[at:]
-        # A record that is nearly whole may wait for its end, a text without end may not.
-        if final or self._depth != _ROOT_DEPTH or len(self._kept) > WAITING_LIMIT_BYTES:
+        if final or not self._between_records or len(self._kept) > WAITING_LIMIT_BYTES:
+            self._between_records = False
             rest, self._kept = self._kept, b""
-            self._parse(rest, final=final)
+            self._parse(rest, final=False)
+        if final:
+            self._parse(b"", final=True)
 
     def _take_run(self, data: bytes, start: int) -> int:
         """Take the posts of the usual shape from `start` on; says how many bytes they are."""
@@ -149,6 +153,7 @@ class ExportParser:
         self._depth = depth - 1
         if depth == _RECORD_DEPTH:
             raw, self._raw = self._raw, None
+            self._closed_at = self._parser.CurrentByteIndex
             if raw is not None:
                 self._take(self._builder.build(raw))
         elif name in (names.FIELDS if depth == _FIELD_DEPTH else names.AUTHOR_FIELDS):
