@@ -25,6 +25,7 @@ class Post(Authored):
     is_deleted = models.BooleanField(default=False)
     is_spam = models.BooleanField(default=False)
     points = models.IntegerField(default=0)
+    version = models.IntegerField(db_default=0, editable=False, help_text="Counts updates; kept by the shard.")
 
     objects = ForumManager()
 
