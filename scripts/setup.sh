@@ -106,7 +106,8 @@ environment() {
         "$UV" venv --quiet --python "$python" "$VENV"
     fi
     say "Installing the locked packages…"
-    "$UV" pip sync --quiet --python "$VENV/bin/python" --require-hashes requirements.lock
+    # Compiled now: where Python may not write bytecode, each of the service's processes would compile for itself.
+    "$UV" pip sync --quiet --compile-bytecode --python "$VENV/bin/python" --require-hashes requirements.lock
     touch "$VENV/.from-lock"
 }
 

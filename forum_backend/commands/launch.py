@@ -71,13 +71,18 @@ class Launch:
 
     def run(self, plan: Plan) -> None:
         """From the first step until all is ready."""
-        for number, step in enumerate(plan.steps):
-            self._display.step(step.title, 0.3 + 0.4 * number / len(plan.steps))
-            self._run_step(step)
-        self._display.step("Starting web, relay, worker and beat", 0.75)
         self._supervisor = Supervisor(processes=plan.processes, directory=self._data, notify=self._display.say)
+        self._run_steps([step for step in plan.steps if not step.alongside], since=0.3)
+        self._display.step("Starting web, relay, worker and beat", 0.5)
         self._supervisor.start()
+        self._run_steps([step for step in plan.steps if step.alongside], since=0.55)
+        self._display.step("Waiting until the service is ready", 0.8)
         self._wait_ready(plan, self._supervisor)
+
+    def _run_steps(self, steps: Sequence[Step], *, since: float) -> None:
+        for number, step in enumerate(steps):
+            self._display.step(step.title, since + 0.1 * number)
+            self._run_step(step)
 
     def _run_step(self, step: Step) -> None:
         log = self._data / "logs" / f"{step.spec.name}.log"

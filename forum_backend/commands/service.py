@@ -16,10 +16,11 @@ STEP_LIMIT_S = 900.0
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A command that must succeed before the service starts."""
+    """A command that must succeed before the service is ready; `alongside`: while its processes start already."""
 
     title: str
     spec: ProcessSpec
+    alongside: bool = False
 
 
 def manage(*words: str) -> list[str]:
@@ -45,11 +46,11 @@ def write_environment_file(*, environment: Mapping[str, str], data: Path) -> Non
 
 
 def steps(*, environment: Mapping[str, str], demo: bool, staff_password: str | None) -> list[Step]:
-    """What runs, one after the other, before the service starts."""
+    """What runs, one after the other, until the service is ready; only the tables must be there before the rest."""
 
     def step(title: str, *words: str, **more: str) -> Step:
         spec = ProcessSpec(name=words[0], argv=manage(*words), env={**environment, **more}, cwd=ROOT)
-        return Step(title=title, spec=spec)
+        return Step(title=title, spec=spec, alongside=words[0] != "migrate_all")
 
     found = [step("Bringing the tables of all databases up to date", "migrate_all")]
     if demo:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from forum_backend.commands import service
 from forum_backend.embedded.files import read_json
 from forum_backend.embedded.processes import mark_of, wait_until
 from forum_backend.embedded.servers import EmbeddedServers
@@ -48,6 +49,9 @@ HTTPServer((sys.argv[1], int(sys.argv[2])), Ready).serve_forever()
 """
 
 
+NOT_INHERITED = (*service.ADDRESSES, "SECRET_KEY", "FORUM_DATA", "STAFF_PASSWORD")
+
+
 class Up:
     """One run of the command."""
 
@@ -56,7 +60,7 @@ class Up:
         handle, name = tempfile.mkstemp(prefix="output-", dir=data.parent)
         os.close(handle)
         self.output = Path(name)
-        environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "FORUM_DATA")}
+        environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", UP, step, web, "--data", str(data), "--shards", "1", *options],
