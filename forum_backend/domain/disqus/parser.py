@@ -241,7 +241,7 @@ class ExportParser:
         at = self._parser.ErrorByteIndex - self._fed_bytes
         if told == expat.errors.XML_ERROR_INVALID_TOKEN and 0 <= at < len(chunk) and not _is_utf8(chunk[at : at + 4]):
             return "not well-formed: the bytes here are not UTF-8"
-        return f"not well-formed: {told.removeprefix('not well-formed ')}"
+        return "not well-formed: " + told.removeprefix("not well-formed ").strip("()")
 
 
 def _is_utf8(few: bytes) -> bool:
