@@ -103,7 +103,10 @@ environment() {
         python=$(find_python) || python=$PYTHON_WANTED # uv fetches it
         say "Making the environment with Python from $python…"
         rm -rf "$VENV"
-        "$UV" venv --quiet --python "$python" "$VENV"
+        "$UV" venv --quiet --python "$python" "$VENV" || {
+            say "No Python 3.12 to 3.14 was found here, and uv could not fetch one: install it, then run make again."
+            return 1
+        }
     fi
     say "Installing the locked packages…"
     # Compiled now: where Python may not write bytecode, each of the service's processes would compile for itself.
