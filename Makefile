@@ -37,7 +37,7 @@ lock: ## Resolve the dependencies into requirements.lock (ARGS=--upgrade: the ne
 	scripts/setup.sh lock $(ARGS)
 
 bench: $(STAMP) ## Run the benchmarks
-	$(BIN)/python -m pytest tests/benchmarks $(ARGS)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean: ## Remove what can be made again; the data in .data stays
 	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage staticfiles
