@@ -27,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.collectonly:
         return
     directory = Path(tempfile.mkdtemp(prefix="forum-tests-"))
+    directory.chmod(0o711)  # as root, the servers run as another user, who must be able to pass
     config.stash[DIRECTORY] = directory
     config.stash[SERVERS] = servers = EmbeddedServers(directory=directory, shards=3, durable=False)
     servers.start()
