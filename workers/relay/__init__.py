@@ -1,1 +1,1 @@
-"""From the outbox to numbered history, and from there to whoever follows."""
+"""The relay: numbers what happened, publishes it, and applies it where others count."""

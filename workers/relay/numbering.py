@@ -1,0 +1,109 @@
+"""One round of numbering on a shard: outbox rows become the next numbers of their forums, in one transaction."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from forum_backend.queries.history import LoggedEvent
+from workers.relay.lease import Lease
+
+BATCH = 500
+
+# What is visible now, never "id > last": that would lose a transaction that took its id early and commits late.
+WAITING_SQL = "SELECT id, forum_id FROM outbox WHERE forum_id <> ALL(%s::int[]) ORDER BY id LIMIT %s"
+ENTER_SQL = "SELECT f, forum_try_enter(f) FROM unnest(%s::int[]) AS f"
+# Rows are taken by DELETE, after their forums were entered: only what is still here then is numbered here.
+NUMBER_SQL = """
+WITH taken AS (
+    DELETE FROM outbox WHERE id = ANY(%(ids)s::bigint[]) AND forum_id = ANY(%(forums)s::int[])
+    RETURNING id, forum_id, type, subject_id, data, at
+), numbered AS (
+    SELECT t.*, coalesce(c.last_number, 0) + row_number() OVER (PARTITION BY t.forum_id ORDER BY t.id) AS number
+    FROM taken t LEFT JOIN forum_counters c ON c.forum_id = t.forum_id
+), appended AS (
+    INSERT INTO forum_event (id, forum_id, type, subject_id, data, at, position)
+    SELECT (number << 23) | forum_id, forum_id, type, subject_id, data, at, nextval('event_position_seq')
+    FROM numbered ORDER BY id
+    RETURNING id, forum_id, type, subject_id, data, at, position
+), counted AS (
+    INSERT INTO forum_counters AS c (forum_id, last_number, threads_count, posts_count, last_post_at)
+    SELECT forum_id, max(number),
+        count(*) FILTER (WHERE type = 'thread.created') - count(*) FILTER (WHERE type = 'thread.deleted')
+            + coalesce(sum((data->>'threads')::int) FILTER (WHERE type = 'forum.imported'), 0),
+        count(*) FILTER (WHERE type = 'post.created') - count(*) FILTER (WHERE type = 'post.deleted')
+            - coalesce(sum((data->>'posts')::int) FILTER (WHERE type = 'thread.deleted'), 0)
+            + coalesce(sum((data->>'posts')::int) FILTER (WHERE type = 'forum.imported'), 0),
+        greatest(max(at) FILTER (WHERE type = 'post.created'),
+                 CASE WHEN bool_or(type = 'forum.imported')
+                      THEN (SELECT max(last_post_at) FROM thread WHERE thread.forum_id = numbered.forum_id) END)
+    FROM numbered GROUP BY forum_id
+    ON CONFLICT (forum_id) DO UPDATE SET
+        last_number = excluded.last_number,
+        threads_count = c.threads_count + excluded.threads_count,
+        posts_count = c.posts_count + excluded.posts_count,
+        last_post_at = greatest(c.last_post_at, excluded.last_post_at)
+), touched AS (
+    SELECT (data->>'thread_id')::bigint AS thread_id,
+        count(*) FILTER (WHERE type = 'post.created') - count(*) FILTER (WHERE type = 'post.deleted') AS posts,
+        max(at) FILTER (WHERE type = 'post.created') AS last_post_at
+    FROM numbered WHERE type IN ('post.created', 'post.deleted') GROUP BY 1
+), projected AS (
+    UPDATE thread SET posts_count = thread.posts_count + touched.posts,
+                      last_post_at = greatest(thread.last_post_at, touched.last_post_at)
+    FROM touched WHERE thread.id = touched.thread_id
+)
+SELECT id >> 23, forum_id, type, subject_id, data, at, position FROM appended ORDER BY position
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Positioned:
+    """A numbered event and its place among all events that this shard's relay has appended."""
+
+    event: LoggedEvent
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one transaction did: the events it numbered, the forums it had to leave, whether more may be waiting."""
+
+    events: list[Positioned]
+    left: frozenset[int]
+    is_more: bool
+    is_unannounced: bool
+
+
+def number_waiting(
+    connection: psycopg.Connection[Any], lease: Lease, *, left: Iterable[int], batch: int = BATCH
+) -> Round:
+    """Number up to ``batch`` waiting events of forums not in ``left``; a forum that cannot be entered is left too."""
+    leaving = set(left)
+    with connection.transaction():
+        is_unannounced = lease.hold(connection)
+        waiting = connection.execute(WAITING_SQL, [sorted(leaving), batch]).fetchall()
+        entered = _enter(connection, {row[1] for row in waiting})
+        leaving |= {row[1] for row in waiting} - set(entered)
+        events = _number(connection, [row[0] for row in waiting], entered) if entered else []
+    return Round(events, frozenset(leaving), len(waiting) == batch, is_unannounced)
+
+
+def _enter(connection: psycopg.Connection[Any], forums: set[int]) -> list[int]:
+    """The forums among these that could be entered without waiting."""
+    if not forums:
+        return []
+    return [forum for forum, is_entered in connection.execute(ENTER_SQL, [sorted(forums)]) if is_entered]
+
+
+def _number(connection: psycopg.Connection[Any], ids: list[int], forums: list[int]) -> list[Positioned]:
+    rows = connection.execute(NUMBER_SQL, {"ids": ids, "forums": forums})
+    return [positioned(row) for row in rows]
+
+
+def positioned(row: tuple[Any, ...]) -> Positioned:
+    """From a row (number, forum, type, subject, data, at, position)."""
+    number, forum, type_, subject, data, at, position = row
+    event = LoggedEvent(forum_id=forum, number=number, type=type_, subject_id=subject, data=data, at=at)
+    return Positioned(event, position)
