@@ -1,0 +1,104 @@
+"""Reading posts: one by id, and a thread's posts in the order a reader asks for."""
+
+from typing import Any
+
+from django.db.models import QuerySet, Subquery
+
+from forum_backend.data.shard.models import Post
+from forum_backend.domain.errors import Invalid, NotFound
+from forum_backend.domain.ids import forum_of
+from forum_backend.queries.forum_read import forum_read
+from forum_backend.queries.forums import number_on
+from forum_backend.queries.paging import FROM, Order, Page, encode_cursor, read_page
+from forum_backend.queries.profiles import with_authors
+from forum_backend.queries.shapes import Shape, forum_shape, post_shape, thread_shape
+from forum_backend.queries.threads import present_thread
+
+ORDERS = {
+    "oldest": Order("oldest", ("id",), (int,)),
+    "newest": Order("newest", ("id",), (int,), is_descending=True),
+    "best": Order("best", ("points", "id"), (int, int), is_descending=True),
+    "nested": Order("nested", ("path",), (int,)),  # a cursor names the post; its path is looked up
+}
+
+
+def post_order(name: str) -> Order:
+    """The order of this name; ``Invalid`` names those there are."""
+    try:
+        return ORDERS[name]
+    except KeyError:
+        raise Invalid(f"There is no order {name[:40]!r}", fields={"order": "one of " + ", ".join(ORDERS)}) from None
+
+
+def present_post(alias: str, post_id: int) -> Post:
+    """The post, even a deleted one, inside a read of its forum. ``NotFound`` if its thread or forum was deleted."""
+    found: Post | None = (
+        Post.objects.using(alias).filter(pk=post_id, thread__is_deleted=False, forum__is_deleted=False).first()
+    )
+    if found is None:
+        raise NotFound("post", post_id)
+    return found
+
+
+def post_page(post_id: int) -> Shape:
+    """A post as readers see it."""
+    shape = forum_read(forum_of(post_id), lambda alias: post_shape(present_post(alias, post_id)))
+    return with_authors([shape])[0]
+
+
+def list_posts(*, thread_id: int, order: str = "oldest", cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
+    """A page of a thread's posts. ``order``: oldest, newest, best, or nested (depth first, replies below posts)."""
+
+    def read(alias: str) -> Page[Post]:
+        present_thread(alias, thread_id)
+        return _posts_on(alias, thread_id, order, cursor, limit)
+
+    page = forum_read(forum_of(thread_id), read)
+    return page.answer(with_authors([post_shape(post) for post in page.rows]))
+
+
+def thread_view(*, thread_id: int, order: str = "nested", cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
+    """All that a page of a thread shows: ``forum``, ``thread``, ``posts`` (a page) and the ``number`` to follow from.
+
+    The number is read before the rows: whoever follows the events after it misses nothing.
+    """
+
+    def read(alias: str) -> dict[str, Any]:
+        number = number_on(alias, forum_of(thread_id))
+        thread = present_thread(alias, thread_id)
+        page = _posts_on(alias, thread_id, order, cursor, limit)
+        posts = page.answer([post_shape(post) for post in page.rows])
+        return {"forum": forum_shape(thread.forum), "thread": thread_shape(thread), "posts": posts, "number": number}
+
+    view = forum_read(forum_of(thread_id), read)
+    with_authors([view["thread"], *view["posts"]["items"]])
+    with_authors([view["forum"]], key="owner")
+    return view
+
+
+def cursor_at(*, post_id: int, order: str = "nested") -> str:
+    """The cursor of the page of a thread that begins with this post."""
+    post = forum_read(forum_of(post_id), lambda alias: present_post(alias, post_id))
+    chosen = post_order(order)
+    return encode_cursor(chosen, FROM, _key(post, chosen))
+
+
+def _key(post: Post, order: Order) -> tuple[Any, ...]:
+    return (post.points, post.id) if order.name == "best" else (post.id,)
+
+
+def _posts_on(alias: str, thread_id: int, order: str, cursor: str | None, limit: int) -> Page[Post]:
+    chosen = post_order(order)
+    posts: QuerySet[Post] = Post.objects.using(alias).filter(thread_id=thread_id)
+
+    def paths(key: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (Subquery(posts.filter(pk=key[0]).values("path")),)
+
+    return read_page(
+        posts,
+        order=chosen,
+        cursor=cursor,
+        limit=limit,
+        boundary=paths if order == "nested" else lambda key: key,
+        key_of=lambda post: _key(post, chosen),
+    )

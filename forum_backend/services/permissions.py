@@ -1,0 +1,19 @@
+"""Who may do what: authors change what they wrote, owners of a forum and staff moderate it."""
+
+from forum_backend.data.shard.models import Forum, Post
+from forum_backend.domain.errors import Forbidden
+from forum_backend.services.accounts import Account
+
+
+def may_moderate(account: Account, forum: Forum) -> bool:
+    return account.is_staff or forum.owner_id == account.id
+
+
+def refuse_unless_moderator(account: Account, forum: Forum) -> None:
+    if not may_moderate(account, forum):
+        raise Forbidden("Only the forum's owner and staff may do this")
+
+
+def refuse_unless_author_or_moderator(account: Account, post: Post) -> None:
+    if post.author_id != account.id and not may_moderate(account, post.forum):
+        raise Forbidden("Only the author, the forum's owner and staff may do this")

@@ -1,0 +1,116 @@
+"""Writing posts: each one function, one transaction on the forum's shard, one recorded event."""
+
+from datetime import datetime
+
+from forum_backend.data.shard.models import Post, Thread
+from forum_backend.domain.errors import Closed, Conflict, Invalid, NotFound
+from forum_backend.domain.events import PostCreated, PostDeleted, PostUpdated
+from forum_backend.domain.ids import forum_of
+from forum_backend.domain.text import render_markdown
+from forum_backend.queries.shapes import Shape, post_shape
+from forum_backend.services import outbox
+from forum_backend.services.accounts import Account
+from forum_backend.services.forum_write import OpenForum, forum_write
+from forum_backend.services.idempotency import checked_key, once, request_digest
+from forum_backend.services.permissions import may_moderate, refuse_unless_author_or_moderator
+from forum_backend.services.wording import checked_body
+
+
+def create_post(
+    *, thread_id: int, author_id: int, body: str, parent_id: int | None = None, now: datetime, key: str | None = None
+) -> Shape:
+    """A post in an open thread, or a reply to one of its posts; returns its shape, with ``author_id``."""
+    body = checked_body(body)
+    html = render_markdown(body)
+    key = checked_key(key)
+    digest = request_digest("create_post", thread=thread_id, parent=parent_id, body=body) if key else b""
+
+    def write(forum: OpenForum) -> Shape:
+        _refuse_unless_open(forum, thread_id)
+        above = [] if parent_id is None else _path_of_parent(forum, thread_id, parent_id)
+        post = Post.objects.using(forum.shard).create(
+            forum_id=forum.forum_id,
+            thread_id=thread_id,
+            parent_id=parent_id,
+            author_id=author_id,
+            body=body,
+            html=html,
+            created_at=now,
+        )
+        outbox.record(forum, PostCreated(subject_id=post.pk, thread_id=thread_id, author_id=author_id), now=now)
+        post.path = [*above, post.pk]
+        return post_shape(post)
+
+    return forum_write(
+        forum_of(thread_id),
+        lambda forum: once(forum, user_id=author_id, key=key, digest=digest, now=now, write=lambda: write(forum)),
+    )
+
+
+def _refuse_unless_open(forum: OpenForum, thread_id: int) -> None:
+    threads = Thread.objects.using(forum.shard).filter(pk=thread_id, is_deleted=False, forum__is_deleted=False)
+    is_closed = threads.values_list("is_closed", flat=True).first()
+    if is_closed is None:
+        raise NotFound("thread", thread_id)
+    if is_closed:
+        raise Closed
+
+
+def _path_of_parent(forum: OpenForum, thread_id: int, parent_id: int) -> list[int]:
+    """The place of the post to reply to, which must be in the same thread and still be shown."""
+    shown = Post.objects.using(forum.shard).filter(pk=parent_id, thread_id=thread_id, is_deleted=False, is_spam=False)
+    path: list[int] | None = shown.values_list("path", flat=True).first()
+    if path is None:
+        raise Invalid("The post to reply to is not in this thread", fields={"parent": "a post of this thread"})
+    return path[:99]
+
+
+def update_post(*, post_id: int, account: Account, body: str, now: datetime) -> Shape:
+    """Write a post anew; for its author while the thread is open, and for the forum's owner and staff."""
+    body = checked_body(body)
+    html = render_markdown(body)
+
+    def write(forum: OpenForum) -> Shape:
+        post = open_post(forum, post_id)
+        refuse_unless_author_or_moderator(account, post)
+        if post.is_deleted or post.is_spam:
+            raise Conflict("This post was taken away")
+        if post.thread.is_closed and not may_moderate(account, post.forum):
+            raise Closed
+        if post.body != body:
+            post.body, post.html, post.edited_at = body, html, now
+            post.save(using=forum.shard, update_fields=["body", "html", "edited_at"])
+            outbox.record(forum, PostUpdated(subject_id=post_id), now=now)
+        return post_shape(post)
+
+    return forum_write(forum_of(post_id), write)
+
+
+def delete_post(*, post_id: int, account: Account, now: datetime) -> None:
+    """Take a post from view, its place in the tree stays; for its author, the forum's owner and staff."""
+
+    def write(forum: OpenForum) -> None:
+        post = open_post(forum, post_id)
+        refuse_unless_author_or_moderator(account, post)
+        if post.is_deleted:
+            return
+        post.is_deleted = True
+        post.save(using=forum.shard, update_fields=["is_deleted"])
+        event = PostDeleted(subject_id=post_id, thread_id=post.thread_id, author_id=post.author_id)
+        outbox.record(forum, event, now=now)
+
+    forum_write(forum_of(post_id), write)
+
+
+def open_post(forum: OpenForum, post_id: int) -> Post:
+    """The post with its thread and forum, locked against other changes. ``NotFound`` if one of those was deleted."""
+    post: Post | None = (
+        Post.objects.using(forum.shard)
+        .filter(pk=post_id, thread__is_deleted=False, forum__is_deleted=False)
+        .select_related("thread", "forum")
+        .select_for_update(of=("self",))
+        .first()
+    )
+    if post is None:
+        raise NotFound("post", post_id)
+    return post
