@@ -32,7 +32,7 @@ WHERE id = 1 AND token = %(token)s
 """
 
 
-class LeaseLost(Exception):  # noqa: N818 - not a fault
+class LeaseLost(Exception):
     """Another relay has taken over this shard."""
 
 

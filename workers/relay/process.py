@@ -4,12 +4,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connections
 
 from routers.registry import registry
 from workers.relay.accounts import AccountsConsumer
+from workers.relay.consumer_loop import ConsumerLoop
+from workers.relay.consumers import Consumer
 from workers.relay.lease import holder_name
+from workers.relay.profile_counters import ProfileCounters
 from workers.relay.shard_relay import ShardRelay
 from workers.relay.supervision import Kept
 from workers.relay.wake_calls import WakeCalls
@@ -42,6 +46,11 @@ class RelayProcess:
         accounts = AccountsConsumer(stop=self._stop)
         self._bells[ACCOUNTS] = accounts.bell
         self._keep("accounts", accounts.run)
+        for consumer in (ProfileCounters(),):
+            self._keep(consumer.name, partial(self._consume, consumer))
+
+    def _consume(self, consumer: Consumer) -> None:
+        ConsumerLoop(consumer, stop=self._stop).run()
 
     def watch(self) -> None:
         """One look: new shards get a relay, dead threads a new life."""

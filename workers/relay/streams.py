@@ -26,7 +26,7 @@ def connect(*, blocking_s: float = 0.0) -> redis.Redis:
     )
 
 
-def fields_of(event: LoggedEvent, *, payload: dict[str, Any]) -> dict[bytes | str, Any]:
+def fields_of(event: LoggedEvent, *, payload: dict[str, Any]) -> dict[Any, Any]:
     """A stream entry: what readers see, and beside it the bare facts, which stay true when a row has changed since."""
     facts = [event.subject_id, event.data, event.at]
     return {

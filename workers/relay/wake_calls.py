@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import redis
 
@@ -37,7 +38,8 @@ class WakeCalls:
                 client.close()
 
     def _listen(self, client: redis.Redis) -> None:
-        with client.pubsub(ignore_subscribe_messages=True) as calls:
+        make_calls: Any = client.pubsub  # untyped in redis-py
+        with make_calls(ignore_subscribe_messages=True) as calls:
             calls.subscribe(WAKE_CHANNEL)
             while not self._stop.is_set():
                 message = calls.get_message(timeout=LISTEN_S)
