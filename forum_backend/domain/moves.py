@@ -28,9 +28,10 @@ class OwnershipMode(StrEnum):
 
 TRANSITIONS: dict[MoveState, frozenset[MoveState]] = {
     MoveState.PLANNED: frozenset({MoveState.PREPARED, MoveState.ABORTED}),
-    MoveState.PREPARED: frozenset({MoveState.ARMED, MoveState.ABORTED}),
-    MoveState.ARMED: frozenset({MoveState.FENCED, MoveState.ABORTED}),
-    MoveState.FENCED: frozenset({MoveState.ACTIVATED, MoveState.ABORTED}),
+    # An attempt that fails is undone and begins anew: back to PLANNED.
+    MoveState.PREPARED: frozenset({MoveState.ARMED, MoveState.PLANNED, MoveState.ABORTED}),
+    MoveState.ARMED: frozenset({MoveState.FENCED, MoveState.PLANNED, MoveState.ABORTED}),
+    MoveState.FENCED: frozenset({MoveState.ACTIVATED, MoveState.PLANNED, MoveState.ABORTED}),
     MoveState.ACTIVATED: frozenset({MoveState.DEPARTED}),
     MoveState.DEPARTED: frozenset({MoveState.CLEANED}),
     MoveState.CLEANED: frozenset(),

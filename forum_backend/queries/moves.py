@@ -1,0 +1,60 @@
+"""Reading moves: their shape for readers, the ones running, the ones that wait for a mover."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
+
+from forum_backend.data.control.moves.models import Move
+from forum_backend.domain.errors import NotFound
+from forum_backend.domain.moves import RUNNING
+from forum_backend.queries.shapes import optional_timestamp, timestamp
+
+AT_ONCE = 50
+
+
+def move_shape(move: Move) -> dict[str, Any]:
+    """A move as readers see it."""
+    return {
+        "id": str(move.pk),
+        "forum": str(move.forum_id),
+        "source": move.source_id,
+        "target": move.target_id,
+        "state": str(move.state),
+        "rows_done": move.rows_done,
+        "rows_total": move.rows_total,
+        "window_ms": move.window_ms,
+        "attempts": move.attempts,
+        "created_at": timestamp(move.created_at),
+        "finished_at": optional_timestamp(move.finished_at),
+        "error": move.error,
+    }
+
+
+def get_move(move_id: int) -> Move:
+    """One move, or ``NotFound``."""
+    move = Move.objects.filter(pk=move_id).select_related("forum").first()
+    if move is None:
+        raise NotFound("move", move_id)
+    return move
+
+
+def list_moves(
+    *, limit: int, before: int | None = None, after: int | None = None, is_running: bool | None = None
+) -> list[Move]:
+    """Moves, newest first: older than id ``before``, or the next ones newer than id ``after``."""
+    moves = Move.objects.select_related("forum")
+    if is_running is not None:
+        moves = moves.filter(state__in=sorted(RUNNING)) if is_running else moves.exclude(state__in=sorted(RUNNING))
+    if after is not None:
+        return list(reversed(moves.filter(pk__gt=after).order_by("pk")[:limit]))
+    if before is not None:
+        moves = moves.filter(pk__lt=before)
+    return list(moves.order_by("-pk")[:limit])
+
+
+def due_moves(*, now: datetime, limit: int = AT_ONCE) -> list[tuple[int, int]]:
+    """Id and token of running moves that no mover has at hand: not before their time, no lease on them."""
+    free = Q(leased_until=None) | Q(leased_until__lt=now)
+    due = Move.objects.filter(free, state__in=sorted(RUNNING), not_before__lte=now)
+    return list(due.order_by("pk").values_list("pk", "token")[:limit])

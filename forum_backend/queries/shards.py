@@ -1,0 +1,24 @@
+"""Reading the fleet: each shard with the load that was measured last."""
+
+from typing import Any
+
+from forum_backend.data.control.directory.models import Shard
+from routers.health import health
+
+MAX_SHARDS = 10_000
+
+
+def shard_shape(shard: Shard) -> dict[str, Any]:
+    """A shard as readers see it."""
+    return {
+        "name": shard.name,
+        "state": str(shard.state),
+        "forums_count": shard.forums_count,
+        "rows_count": shard.rows_count,
+        "bytes": shard.bytes,
+    }
+
+
+def shard_states() -> list[dict[str, Any]]:
+    """All shards by name, and whether this process failed to reach them when it last tried (``is_down``)."""
+    return [{**shard_shape(shard), "is_down": health.is_down(shard.name)} for shard in Shard.objects.all()[:MAX_SHARDS]]

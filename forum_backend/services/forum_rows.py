@@ -1,0 +1,137 @@
+"""The rows of one forum as a move sees them: which tables, in which order, counted, compared, copied, purged."""
+
+from dataclasses import dataclass
+
+import psycopg
+from django.db.models import Model
+from psycopg import sql
+
+from forum_backend.data.shard.models import (
+    Forum,
+    ForumCounters,
+    ForumEvent,
+    IdempotencyKey,
+    OutboxEvent,
+    Post,
+    Thread,
+    Vote,
+)
+from forum_backend.domain.ids import FORUM_BITS
+from forum_backend.domain.moves import OwnershipMode
+from forum_backend.services.ownership import enter_as_mover
+
+# Columns that mean something on their shard only.
+STAYS_BEHIND = {"forum_event": {"position"}}
+PURGE_CHUNK = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ForumTable:
+    """A table, its key, its columns by name (their order may differ between servers)."""
+
+    name: str
+    key: str
+    columns: tuple[str, ...]
+    takes_ids: bool  # from the shard's sequence
+
+    def rows(self, forum: int) -> sql.Composed:
+        """The query of a forum's rows, in the order of their key."""
+        return sql.SQL("SELECT {} FROM {} WHERE forum_id = {} ORDER BY {}").format(
+            self.column_list(), sql.Identifier(self.name), sql.Literal(forum), sql.Identifier(self.key)
+        )
+
+    def column_list(self) -> sql.Composed:
+        return sql.SQL(", ").join(sql.Identifier(column) for column in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What is compared: the rows of a table, a hash of their content, the largest number taken from the sequence."""
+
+    rows: int
+    content: int
+    largest_n: int
+
+
+def _table(model: type[Model]) -> ForumTable:
+    name = model._meta.db_table
+    stays = STAYS_BEHIND.get(name, set())
+    columns = tuple(f.column for f in model._meta.local_concrete_fields if f.column not in stays)
+    key = model._meta.pk.column
+    return ForumTable(name, key, columns, takes_ids=key == "id" and model is not ForumEvent)
+
+
+# What is referred to comes before what refers to it.
+FORUM_TABLES = tuple(
+    _table(model) for model in (Forum, ForumCounters, Thread, Post, Vote, OutboxEvent, ForumEvent, IdempotencyKey)
+)
+
+
+def count_query(forum: int) -> str:
+    """The query of how many rows the forum has in all tables."""
+    counts = (
+        sql.SQL("(SELECT count(*) FROM {} WHERE forum_id = {})").format(sql.Identifier(table.name), sql.Literal(forum))
+        for table in FORUM_TABLES
+    )
+    return (sql.SQL("SELECT ") + sql.SQL(" + ").join(counts)).as_string(None)
+
+
+def digest(connection: psycopg.Connection, forum: int) -> dict[str, Digest]:
+    """Count and content of every table, in one statement; the same on two servers when the rows are the same."""
+    parts = (
+        sql.SQL(
+            "SELECT {name}, count(*), coalesce(sum(hashtextextended(r::text, 0)), 0), {largest} FROM ({rows}) r"
+        ).format(
+            name=sql.Literal(table.name),
+            largest=sql.SQL("coalesce(max(r.id >> {}), 0)").format(sql.Literal(FORUM_BITS))
+            if table.takes_ids
+            else sql.SQL("0"),
+            rows=table.rows(forum),
+        )
+        for table in FORUM_TABLES
+    )
+    rows = connection.execute(sql.SQL(" UNION ALL ").join(parts)).fetchall()
+    return {name: Digest(count, int(content), largest) for name, count, content, largest in rows}
+
+
+def copy_table(source: psycopg.Connection, target: psycopg.Connection, *, table: ForumTable, forum: int) -> int:
+    """Copy a forum's rows of one table, as a stream; how many there were."""
+    out = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(table.rows(forum))
+    into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(sql.Identifier(table.name), table.column_list())
+    with source.cursor() as reader, target.cursor() as writer:
+        with reader.copy(out) as rows, writer.copy(into) as copy:
+            for data in rows:
+                copy.write(data)
+        return writer.rowcount
+
+
+def purge_chunk(connection: psycopg.Connection, *, forum: int, epoch: int, token: int, mode: OwnershipMode) -> int:
+    """Delete one bounded chunk of a forum's rows, children first, in a transaction of its own; 0 when none are left.
+
+    The shard refuses unless it still is in ``mode`` at this epoch for this token.
+    """
+    with connection.transaction():
+        enter_as_mover(connection, forum=forum, epoch=epoch, token=token, mode=mode)
+        for table in reversed(FORUM_TABLES):
+            deleted = _delete(connection, table, forum)
+            if deleted:
+                return deleted
+        return connection.execute(
+            "DELETE FROM changed_row WHERE id IN (SELECT id FROM changed_row WHERE forum_id = %s LIMIT %s)",
+            (forum, PURGE_CHUNK),
+        ).rowcount
+
+
+def _delete(connection: psycopg.Connection, table: ForumTable, forum: int) -> int:
+    names = {"table": sql.Identifier(table.name), "key": sql.Identifier(table.key)}
+    query = sql.SQL("SELECT {key} FROM {table} WHERE forum_id = %s ORDER BY {key} DESC LIMIT %s").format(**names)
+    keys = [row[0] for row in connection.execute(query, (forum, PURGE_CHUNK))]
+    if keys and table.name == "post":
+        # Replies come after what they answer; one that does not (an import may do so) must not hold its parent.
+        connection.execute(
+            "UPDATE post SET parent_id = NULL WHERE forum_id = %s AND parent_id = ANY(%s) AND id < %s",
+            (forum, keys, keys[-1]),
+        )
+    if keys:
+        connection.execute(sql.SQL("DELETE FROM {table} WHERE {key} = ANY(%s)").format(**names), (keys,))
+    return len(keys)

@@ -1,0 +1,174 @@
+"""Moves as rows of the control database: requested, taken over by token, advanced by compare-and-set."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, connections, transaction
+from django.db.models import Max
+
+from forum_backend.data.control.directory.models import ForumPlacement, Shard
+from forum_backend.data.control.moves.models import Move
+from forum_backend.domain.errors import IdempotencyMismatch, MoveRefused, NotFound, TokenRefused
+from forum_backend.domain.moves import FINAL, MoveState, OwnershipMode, may_follow
+from forum_backend.queries.forum_read import forum_read, ownership_on
+from forum_backend.queries.moves import get_move, move_shape
+from forum_backend.services.forum_rows import count_query
+from forum_backend.services.status_events import record_status
+from forum_backend.services.waking import tell_directories, wake_relay
+from routers.directory import Location, directory
+
+LEASE_S = 15
+MAX_ATTEMPTS = 3
+BACKOFF_S = 1.0
+
+
+def request_move(
+    *, forum_id: int, target: str, requested_by: int | None, now: datetime, key: str | None = None
+) -> Move:
+    """Ask for a forum to be moved to a shard; a mover picks the row up. ``requested_by`` is a user's id.
+
+    Raises ``NotFound`` for an unknown forum, ``MoveRefused`` if the move cannot start, ``IdempotencyMismatch`` if the
+    same user used ``key`` for another move; the same request again gives the same move.
+    """
+    earlier = _requested_before(requested_by, key)
+    if earlier is not None:
+        if (earlier.forum_id, earlier.target_id) != (forum_id, target):
+            raise IdempotencyMismatch
+        return earlier
+    if not ForumPlacement.objects.filter(pk=forum_id, deleted_at=None).exists():
+        raise NotFound("forum", forum_id)
+    _check_target(target)
+    source, rows = forum_read(forum_id, lambda alias: (alias, _count_on(alias, forum_id)))
+    ownership = ownership_on(source, forum_id)
+    if ownership.mode != OwnershipMode.OWNER:
+        raise MoveRefused(f"Forum {forum_id} is {ownership.mode} on {source}: it is on the move already")
+    if source == target:
+        raise MoveRefused(f"Forum {forum_id} lives on {target} already")
+    if rows > settings.MOVE_MAX_ROWS:
+        raise MoveRefused(f"Forum {forum_id} has {rows} rows; a move takes at most {settings.MOVE_MAX_ROWS}")
+    planned = Move(
+        forum_id=forum_id, source_id=source, target_id=target, epoch=ownership.epoch, rows_total=rows,
+        requested_by_id=requested_by, request_key=key, not_before=now, created_at=now,
+    )  # fmt: skip
+    return _plan(planned, now=now)
+
+
+def _requested_before(requested_by: int | None, key: str | None) -> Move | None:
+    if key is None or requested_by is None:
+        return None
+    return Move.objects.filter(requested_by_id=requested_by, request_key=key).first()
+
+
+def _check_target(target: str) -> None:
+    shard = Shard.objects.filter(pk=target).first()
+    if shard is None:
+        raise MoveRefused(f"There is no shard {target[:40]!r}")
+    if shard.state != Shard.State.ACTIVE:
+        raise MoveRefused(f"{target} is {shard.state}: it takes no forums")
+
+
+def _count_on(alias: str, forum_id: int) -> int:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(count_query(forum_id))
+        return int(cursor.fetchone()[0])
+
+
+def _plan(move: Move, *, now: datetime) -> Move:
+    try:
+        with transaction.atomic(using="default"):
+            move.token = _next_token(move.forum_id)
+            move.save(force_insert=True)
+            record_status(type="move.planned", data=move_shape(move), now=now, move_id=move.pk)
+    except IntegrityError as error:
+        same = _requested_before(move.requested_by_id, move.request_key)  # the same request, at the same moment
+        if same is not None and (same.forum_id, same.target_id) == (move.forum_id, move.target_id):
+            return same
+        raise MoveRefused(f"Forum {move.forum_id} is on the move already") from error
+    return move
+
+
+def _next_token(forum_id: int) -> int:
+    """Higher than any token of this forum, over all its moves: shards compare tokens, and know forums, not moves."""
+    ForumPlacement.objects.select_for_update(no_key=True).get(pk=forum_id)
+    highest = Move.objects.filter(forum_id=forum_id).aggregate(highest=Max("token"))["highest"]
+    return (highest or 0) + 1
+
+
+def take_over(*, move_id: int, now: datetime, expected_token: int | None = None) -> Move | None:
+    """Become the mover of a move: a higher token, and a lease. None if it is over.
+
+    With ``expected_token`` (a task's) also None if somebody took it since, or has it on lease still.
+    """
+    with transaction.atomic(using="default"):
+        token = _next_token(get_move(move_id).forum_id)
+        move = Move.objects.select_for_update(no_key=True).get(pk=move_id)
+        is_leased = move.leased_until is not None and move.leased_until > now
+        if move.state in FINAL or (expected_token is not None and (move.token != expected_token or is_leased)):
+            return None
+        move.token = token
+        move.leased_until = now + timedelta(seconds=LEASE_S)
+        move.save(update_fields=["token", "leased_until"])
+    return move
+
+
+def advance(move: Move, *path: MoveState, now: datetime, **facts: Any) -> Move:
+    """Go along ``path``, one event each, with ``facts`` set on the row; ``TokenRefused`` if the move is not ours."""
+    with transaction.atomic(using="default"):
+        _walk(move, path, now=now, facts=facts)
+    return move
+
+
+def _walk(move: Move, path: Sequence[MoveState], *, now: datetime, facts: dict[str, Any]) -> None:
+    leased_until = now + timedelta(seconds=LEASE_S)
+    for following in path:
+        if not may_follow(MoveState(move.state), following):
+            raise AssertionError(f"the protocol has no way from {move.state} to {following}")
+        changes = {"leased_until": leased_until, **facts, "state": following}
+        if following in FINAL:
+            changes |= {"finished_at": now, "leased_until": None}
+        _compare_and_set(move, **changes)
+        record_status(type=f"move.{following}", data=move_shape(move), now=now, move_id=move.pk)
+
+
+def _compare_and_set(move: Move, **changes: Any) -> None:
+    found = Move.objects.filter(pk=move.pk, state=move.state, token=move.token).update(**changes)
+    if not found:
+        raise TokenRefused(f"Move {move.pk} is no longer {move.state} in the hands of mover {move.token}")
+    for name, value in changes.items():
+        setattr(move, name, value)
+
+
+def release(move: Move, *, not_before: datetime | None = None) -> None:
+    """Give the lease back, so that the next mover may go on (after ``not_before``)."""
+    changes: dict[str, Any] = {"leased_until": None}
+    if not_before is not None:
+        changes["not_before"] = not_before
+    Move.objects.filter(pk=move.pk, token=move.token).update(**changes)
+
+
+def attempt_failed(move: Move, *, reason: str, now: datetime) -> Move:
+    """Count an attempt that was undone: another one later, or ABORTED after ``MAX_ATTEMPTS``."""
+    attempts = move.attempts + 1
+    facts: dict[str, Any] = {"attempts": attempts, "error": reason[:2000]}
+    if attempts >= MAX_ATTEMPTS:
+        return advance(move, MoveState.ABORTED, now=now, **facts)
+    facts |= {"not_before": now + timedelta(seconds=BACKOFF_S * 2**attempts), "leased_until": None}
+    if move.state != MoveState.PLANNED:
+        return advance(move, MoveState.PLANNED, now=now, **facts)
+    _compare_and_set(move, **facts)
+    return move
+
+
+def arrive(move: Move, *path: MoveState, now: datetime, **facts: Any) -> Move:
+    """The target owns the forum: record it in the directory, together with the states that were reached."""
+    epoch = move.epoch + 1
+    with transaction.atomic(using="default"):
+        placement = ForumPlacement.objects.filter(pk=move.forum_id, epoch__lt=epoch)
+        placement.update(shard_id=move.target_id, epoch=epoch)
+        _walk(move, path, now=now, facts=facts)
+    directory.correct(move.forum_id, Location(move.target_id, epoch))
+    tell_directories(move.forum_id, move.target_id, epoch)
+    wake_relay(move.target_id)
+    return move

@@ -1,0 +1,115 @@
+"""What a shard is for a forum, changed by compare-and-set: the calls that movers and recovery have in common."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from forum_backend.domain.errors import Ownership, TokenRefused
+from forum_backend.domain.moves import OwnershipMode
+from routers.refusals import TOKEN_REFUSED, ownership_of
+from routers.registry import conninfo_of, registry
+
+# Modes that a target may have before a move: whatever is there of an earlier one is overwritten.
+NOT_SERVING = ("absent", OwnershipMode.INCOMING, OwnershipMode.ABORTED, OwnershipMode.DEPARTED)
+CONNECT_TIMEOUT_S = 2  # libpq knows no shorter one
+LOCK_TIMEOUT_STATE = "55P03"
+# Rows are compared as text on two servers, so both must write it alike.
+_ONE_TEXT = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+}
+
+
+class OwnershipRefused(TokenRefused):
+    """A shard refused a mover; ``ownership`` is what it says of the forum instead."""
+
+    def __init__(self, detail: str, ownership: Ownership) -> None:
+        super().__init__(detail)
+        self.ownership = ownership
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long a connection may wait for a lock, work on a statement, and sit in a transaction."""
+
+    lock_ms: int = 1_000
+    statement_ms: int = 2_000
+    idle_ms: int = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A forum's ownership row on one shard: the modes it may have now, and what it becomes.
+
+    ``from_epoch`` None: any epoch up to the new one, or no row at all.
+    """
+
+    forum: int
+    token: int
+    modes: tuple[str, ...]
+    from_epoch: int | None
+    mode: OwnershipMode
+    epoch: int
+    capture: bool = False
+    went_to: str | None = None
+    went_epoch: int | None = None
+    is_announced: bool = True
+
+
+@contextmanager
+def connected(shard: str, limits: Limits) -> Iterator[psycopg.Connection]:
+    """A connection of one's own to a shard, with time limits on everything, closed at the end."""
+    connection = connect(shard, limits)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def connect(shard: str, limits: Limits) -> psycopg.Connection:
+    """As ``connected``, for a connection that its caller closes. It commits each statement by itself."""
+    settings = {
+        **_ONE_TEXT,
+        "lock_timeout": f"{limits.lock_ms}ms",
+        "statement_timeout": f"{limits.statement_ms}ms",
+        "idle_in_transaction_session_timeout": f"{limits.idle_ms}ms",
+    }
+    return psycopg.connect(
+        conninfo_of(registry.ensure(shard)),
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        application_name="forum_mover",
+        options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
+    )
+
+
+def set_ownership(connection: psycopg.Connection, change: Change) -> None:
+    """Apply a change under the forum's exclusive lock; ``OwnershipRefused`` by another row or a newer token."""
+    arguments = (
+        change.forum, list(change.modes), change.from_epoch, change.token, change.mode, change.epoch,
+        change.capture, change.went_to, change.went_epoch, change.is_announced,
+    )  # fmt: skip
+    with refusals():
+        connection.execute("SELECT forum_set_ownership(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", arguments)
+
+
+def enter_as_mover(connection: psycopg.Connection, *, forum: int, epoch: int, token: int, mode: OwnershipMode) -> None:
+    """Let the running transaction write rows of a forum that this shard does not serve."""
+    with refusals():
+        connection.execute("SELECT forum_enter_as_mover(%s, %s, %s, %s)", (forum, epoch, token, mode))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """A shard's FM003 as ``OwnershipRefused``."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate == TOKEN_REFUSED:
+            raise OwnershipRefused(error.diag.message_primary or "", ownership_of(error)) from error
+        raise

@@ -1,0 +1,41 @@
+"""FENCED: nobody writes the forum. Its gate is closed first: writers who meet the fence wait there, without polling."""
+
+import time
+
+from forum_backend.domain.moves import MoveState, OwnershipMode
+from workers.rebalance.mover import Mover
+from workers.rebalance.patience import patiently
+from workers.rebalance.step import Recorded, Step
+
+
+def fence(mover: Mover) -> bool:
+    """Close the gate, open both connections, then fence under the exclusive lock."""
+    patiently(lambda: close_gate(mover))
+    mover.target.execute("SELECT 1")  # connected, and known to answer, before anybody has to wait
+    mover.reach("fence.gate_closed")
+    patiently(lambda: raise_fence(mover))
+    return True
+
+
+def close_gate(mover: Mover) -> None:
+    """Hold the gate's lock in a transaction that stays open until the fence is down again."""
+    mover.gate.execute("BEGIN")
+    try:
+        mover.gate.execute("SELECT pg_advisory_xact_lock(forum_gate_key(%s))", (mover.move.forum_id,))
+    except BaseException:
+        mover.gate.rollback()
+        raise
+
+
+def raise_fence(mover: Mover) -> None:
+    """From the moment the lock is asked for, writers queue behind it: the window is counted from there."""
+    mover.fence_began_at = time.monotonic()
+    epoch = mover.move.epoch
+    mover.change(
+        mover.source, modes=(OwnershipMode.OWNER,), from_epoch=epoch, mode=OwnershipMode.FENCED, epoch=epoch,
+        capture=True, went_to=mover.move.target_id,
+    )  # fmt: skip
+
+
+# Recorded before it is done: who finds a fence finds a move that says so.
+STEP = Step("fence", MoveState.ARMED, MoveState.FENCED, fence, Recorded.BEFORE)

@@ -1,0 +1,46 @@
+"""Lifting a shard's id sequence, never lowering it, while other forums take ids from it.
+
+``setval`` alone could lower it: between reading and setting, others take numbers. So the big leap is made before the
+fence under a lock that holds up ``nextval`` for an instant; the small rest under the fence by ``nextval`` itself.
+"""
+
+import psycopg
+
+from workers.rebalance.patience import patiently
+
+# Numbers skipped one by one: some 30 ms under the fence.
+BY_ONE = 100_000
+
+
+class SequenceTooFar(Exception):
+    """The source gave out too many ids since the target's sequence was lifted; the attempt is undone."""
+
+
+def last_value(connection: psycopg.Connection) -> int:
+    """The last number that a shard gave out."""
+    # A sequence that was never called shows the number it will give first.
+    row = connection.execute("SELECT last_value - (NOT is_called)::int FROM routed_id_seq").fetchone()
+    return int(row[0]) if row else 0
+
+
+def lift_before_fence(source: psycopg.Connection, target: psycopg.Connection) -> None:
+    """Bring the target near to the source: no forum ever had a number above its shard's sequence."""
+    reached = last_value(source)
+    if reached - last_value(target) > BY_ONE // 10:
+        patiently(lambda: _leap(target, reached))
+
+
+def _leap(target: psycopg.Connection, reached: int) -> None:
+    with target.transaction():
+        # Changes nothing, but takes the lock that nextval waits for until the end of this transaction.
+        target.execute("ALTER SEQUENCE routed_id_seq OWNED BY NONE")
+        target.execute("SELECT setval('routed_id_seq', greatest(last_value, %s)) FROM routed_id_seq", (reached,))
+
+
+def lift_by_one(target: psycopg.Connection, *, above: int) -> None:
+    """Take numbers until the target's sequence has passed ``above``. Needs no lock, cannot lower anything."""
+    missing = above - last_value(target)
+    if missing > BY_ONE:
+        raise SequenceTooFar(f"the target's sequence is {missing} numbers behind")
+    if missing > 0:
+        target.execute("SELECT count(nextval('routed_id_seq')) FROM generate_series(1, %s)", (missing,))
