@@ -1,5 +1,5 @@
 """Wiring: which address goes to which doorway."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [path("", include("forum_backend.web.urls"))]
