@@ -1,0 +1,216 @@
+"""A load generator in a process of its own: raw keep-alive connections, each asking again when it was answered."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.processor import cpu_seconds
+
+COUNTER = b"{{number_____}}"  # in a request: replaced by a number of the same length, another one each time
+ROOT = Path(__file__).resolve().parents[2]
+WARM_UP_S = 1.0
+ANSWER_LIMIT_S = 30.0
+
+
+def request_bytes(
+    *, method: str = "GET", path: str, token: str = "", body: bytes = b"", headers: Mapping[str, str] | None = None
+) -> bytes:
+    """One HTTP/1.1 request; `COUNTER` may stand in its body and headers."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{k}: {v}" for k, v in (headers or {}).items())]
+    if token:
+        lines.append(f"Authorization: Bearer {token}")
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadResult:
+    """What was answered within the measured time; `cpu_s` per named group of processes, in the same time."""
+
+    requests: int
+    errors: int
+    seconds: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    max_ms: float
+    bytes_received: int
+    statuses: dict[str, int] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Good answers a second."""
+        return self.requests / self.seconds
+
+    def per_core(self, group: str = "web") -> float:
+        """Good answers for each second that these processes had a processor: the machine's other work cancels out."""
+        return self.requests / self.cpu_s[group] if self.cpu_s.get(group) else 0.0
+
+
+def load(
+    *,
+    port: int,
+    requests: Sequence[bytes],
+    connections: int,
+    seconds: float,
+    pids: Mapping[str, Sequence[int]] | None = None,
+    host: str = "127.0.0.1",
+) -> LoadResult:
+    """Ask for so many seconds after a warm-up, the requests in turn; any answer but 2xx or 304 is an error."""
+    order = {
+        "host": host,
+        "port": port,
+        "requests": [request.decode("latin-1") for request in requests],
+        "connections": connections,
+        "seconds": seconds,
+        "pids": {group: list(numbers) for group, numbers in (pids or {}).items()},
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.load"],
+        input=json.dumps(order),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=seconds + WARM_UP_S + ANSWER_LIMIT_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"the load generator failed:\n{done.stderr[-3000:]}")
+    return LoadResult(**json.loads(done.stdout))
+
+
+class Run:
+    """One run in the generator's own process: what all connections share."""
+
+    def __init__(self, requests: list[bytes]) -> None:
+        self._requests, self._sent = requests, 0
+        self.is_measuring = False
+        self.times_ns = array("q")
+        self.statuses: Counter[str] = Counter()
+        self.bytes_received = 0
+        self.broken = 0
+
+    def next_request(self) -> bytes:
+        request = self._requests[self._sent % len(self._requests)]
+        self._sent += 1
+        return request.replace(COUNTER, b"%0*d" % (len(COUNTER), self._sent))
+
+    def answered(self, *, status: bytes, began_ns: int, size: int) -> None:
+        if self.is_measuring:
+            self.times_ns.append(time.perf_counter_ns() - began_ns)
+            self.statuses[status.decode()] += 1
+            self.bytes_received += size
+
+    def result(self, *, seconds: float, cpu_s: dict[str, float]) -> LoadResult:
+        times = sorted(self.times_ns)
+        good = sum(count for status, count in self.statuses.items() if status[0] == "2" or status == "304")
+
+        def at(share: float) -> float:
+            return times[min(len(times) - 1, int(len(times) * share))] / 1e6 if times else 0.0
+
+        return LoadResult(
+            requests=good,
+            errors=len(times) - good + self.broken,
+            seconds=seconds,
+            p50_ms=at(0.5),
+            p90_ms=at(0.9),
+            p99_ms=at(0.99),
+            max_ms=at(1.0),
+            bytes_received=self.bytes_received,
+            statuses=dict(self.statuses),
+            cpu_s=cpu_s,
+        )
+
+
+class Connection(asyncio.Protocol):
+    """Sends a request, reads its answer to the end, sends the next."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._buffer = b""
+        self._began_ns = 0
+        self.is_closing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        self._began_ns = time.perf_counter_ns()
+        self._transport.write(self._run.next_request())
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer = self._buffer + data if self._buffer else data
+        size = answer_size(self._buffer)
+        if size is None or len(self._buffer) < size:
+            return
+        self._run.answered(status=self._buffer[9:12], began_ns=self._began_ns, size=size)
+        self._buffer = b""
+        self._ask()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if not self.is_closing:
+            self._run.broken += 1
+
+    def close(self) -> None:
+        self.is_closing = True
+        self._transport.close()
+
+
+def answer_size(data: bytes) -> int | None:
+    """How many bytes the answer that begins here has; None while that cannot be told."""
+    head = data.find(b"\r\n\r\n")
+    if head < 0:
+        return None
+    lines = data[:head].lower()
+    at = lines.find(b"\r\ncontent-length:")
+    if at >= 0:
+        return head + 4 + int(lines[at + 17 :].split(b"\r\n", 1)[0])
+    if b"\r\ntransfer-encoding: chunked" in lines:
+        end = data.find(b"\r\n0\r\n\r\n", head)
+        return None if end < 0 else end + 7
+    return head + 4
+
+
+async def _generate(order: dict[str, Any]) -> LoadResult:
+    run = Run([request.encode("latin-1") for request in order["requests"]])
+    loop = asyncio.get_running_loop()
+    made = [
+        await loop.create_connection(lambda: Connection(run), order["host"], order["port"])
+        for _ in range(order["connections"])
+    ]
+    await asyncio.sleep(WARM_UP_S)
+    before = {group: cpu_seconds(pids) for group, pids in order["pids"].items()}
+    began, run.is_measuring = time.perf_counter(), True
+    await asyncio.sleep(order["seconds"])
+    run.is_measuring = False
+    seconds = time.perf_counter() - began
+    after = {group: cpu_seconds(pids) for group, pids in order["pids"].items()}
+    for _, connection in made:
+        connection.close()
+    return run.result(seconds=seconds, cpu_s={group: after[group] - before[group] for group in before})
+
+
+def main() -> None:
+    order = json.load(sys.stdin)
+    try:
+        import uvloop
+    except ImportError:
+        result = asyncio.run(_generate(order))
+    else:
+        result = uvloop.run(_generate(order))
+    json.dump(asdict(result), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
