@@ -1,0 +1,40 @@
+"""`manage.py setup_demo`: forums with people and posts in them, to have something to look at."""
+
+import dataclasses
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from forum_backend.domain.errors import ForumError
+from forum_backend.services.demo import DemoReport, set_up_demo
+
+
+class Command(BaseCommand):
+    help = "Load the demonstration data. A second run adds nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="Print what was made as JSON.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        def progress(line: str) -> None:
+            if not options["json"]:
+                self.stdout.write(line)
+
+        try:
+            report = set_up_demo(now=timezone.now(), progress=progress)
+        except ForumError as error:
+            raise CommandError(error.detail) from error
+        self.stdout.write(json.dumps(dataclasses.asdict(report)) if options["json"] else describe(report))
+
+
+def describe(report: DemoReport) -> str:
+    """One line for people."""
+    skipped = f" Left alone, not of this command's making: {', '.join(report.skipped)}." if report.skipped else ""
+    if not report.users and not report.forums:
+        return f"The demonstration data is there already.{skipped}"
+    return (
+        f"Made {report.users} people, {report.forums} forums, {report.threads} threads, {report.posts} posts, "
+        f"{report.votes} votes.{skipped}"
+    )
