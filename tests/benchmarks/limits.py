@@ -106,10 +106,7 @@ def pgbench(
 ) -> PgbenchResult:
     """Run one script with prepared statements, its clients kept; any failed transaction is an error."""
     parameters = {key: str(value) for key, value in conninfo_to_dict(address).items() if value is not None}
-    environment = {
-        **os.environ,
-        **{PG_VARIABLES[key]: value for key, value in parameters.items() if key in PG_VARIABLES},
-    }
+    named = {PG_VARIABLES[key]: value for key, value in parameters.items() if key in PG_VARIABLES}
     with tempfile.TemporaryDirectory(prefix="forum-pgbench-") as folder:
         file = Path(folder) / "script.sql"
         file.write_text(script)
@@ -119,7 +116,7 @@ def pgbench(
         before = cpu_seconds(pids)
         done = subprocess.run(
             [find_pgbench(), *words],
-            env={**os.environ, **address_variables},
+            env={**os.environ, **named},
             capture_output=True,
             text=True,
             timeout=seconds + 60,
