@@ -3,7 +3,7 @@
 import os
 
 from celery import Celery
-from kombu import Queue
+from kombu import Queue  # type: ignore[attr-defined]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forum_backend.settings")
 
@@ -19,7 +19,7 @@ celery_app.conf.update(
     task_time_limit=60,
     task_soft_time_limit=30,
     task_default_queue="default",
-    task_queues=[Queue("default"), Queue("moves")],
+    task_queues=[Queue(name) for name in ("default", "moves")],  # type: ignore[no-untyped-call]
     task_routes={"workers.tasks.advance_move": {"queue": "moves"}},
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,

@@ -8,20 +8,20 @@ from workers.app import celery_app
 from workers.rebalance.runner import drive
 
 
-@celery_app.task
+@celery_app.task  # type: ignore[untyped-decorator]
 def pick_up_moves() -> None:
     """Hand every move that nobody has at hand to a mover."""
     for move_id, token in due_moves(now=timezone.now()):
         advance_move.apply_async((move_id, token), expires=10)
 
 
-@celery_app.task
+@celery_app.task  # type: ignore[untyped-decorator]
 def advance_move(move_id: int, token: int) -> None:
     """Bring one move as far as fits into a few seconds; nothing if somebody else took it."""
     drive(move_id=move_id, token=token)
 
 
-@celery_app.task
+@celery_app.task  # type: ignore[untyped-decorator]
 def measure_shards() -> None:
     """Refresh the load figures of the fleet."""
     shards.measure_shards(now=timezone.now())

@@ -8,9 +8,11 @@ from django.db.models import Q
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import NotFound
 from forum_backend.domain.moves import RUNNING
+from forum_backend.queries.paging import Order, read_page
 from forum_backend.queries.shapes import optional_timestamp, timestamp
 
 AT_ONCE = 50
+NEWEST_FIRST = Order("moves", ("id",), (int,), is_descending=True)
 
 
 def move_shape(move: Move) -> dict[str, Any]:
@@ -39,18 +41,13 @@ def get_move(move_id: int) -> Move:
     return move
 
 
-def list_moves(
-    *, limit: int, before: int | None = None, after: int | None = None, is_running: bool | None = None
-) -> list[Move]:
-    """Moves, newest first: older than id ``before``, or the next ones newer than id ``after``."""
-    moves = Move.objects.select_related("forum")
+def move_page(*, cursor: str | None, limit: int, is_running: bool | None = None) -> dict[str, Any]:
+    """Moves, newest first, all or only those that run or do not."""
+    moves = Move.objects.all()
     if is_running is not None:
         moves = moves.filter(state__in=sorted(RUNNING)) if is_running else moves.exclude(state__in=sorted(RUNNING))
-    if after is not None:
-        return list(reversed(moves.filter(pk__gt=after).order_by("pk")[:limit]))
-    if before is not None:
-        moves = moves.filter(pk__lt=before)
-    return list(moves.order_by("-pk")[:limit])
+    page = read_page(moves, order=NEWEST_FIRST, cursor=cursor, limit=limit)
+    return page.answer([move_shape(move) for move in page.rows])
 
 
 def due_moves(*, now: datetime, limit: int = AT_ONCE) -> list[tuple[int, int]]:

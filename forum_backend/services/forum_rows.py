@@ -56,8 +56,8 @@ class Digest:
 def _table(model: type[Model]) -> ForumTable:
     name = model._meta.db_table
     stays = STAYS_BEHIND.get(name, set())
-    columns = tuple(f.column for f in model._meta.local_concrete_fields if f.column not in stays)
-    key = model._meta.pk.column
+    columns = tuple(str(f.column) for f in model._meta.local_concrete_fields if f.column not in stays)
+    key = str(model._meta.pk.column)
     return ForumTable(name, key, columns, takes_ids=key == "id" and model is not ForumEvent)
 
 

@@ -3,18 +3,29 @@
 import time
 
 from forum_backend.domain.moves import MoveState, OwnershipMode
+from forum_backend.services.forum_rows import FORUM_TABLES, copy_table, digest
 from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
 from workers.rebalance.step import Recorded, Step
 
+NO_FORUM = 0
+
 
 def fence(mover: Mover) -> bool:
-    """Close the gate, open both connections, then fence under the exclusive lock."""
+    """Close the gate, warm up, then fence under the exclusive lock."""
     patiently(lambda: close_gate(mover))
-    mover.target.execute("SELECT 1")  # connected, and known to answer, before anybody has to wait
+    warm_up(mover)
     mover.reach("fence.gate_closed")
     patiently(lambda: raise_fence(mover))
     return True
+
+
+def warm_up(mover: Mover) -> None:
+    """Both connections open and known to answer, tables looked up, statements planned: before anybody has to wait."""
+    for connection in (mover.source, mover.target):
+        digest(connection, NO_FORUM)
+    for table in FORUM_TABLES:
+        copy_table(mover.source, mover.target, table=table, forum=NO_FORUM)
 
 
 def close_gate(mover: Mover) -> None:
