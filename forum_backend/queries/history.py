@@ -34,6 +34,11 @@ WHERE id = ANY(SELECT (n << 23) | %(forum)s FROM generate_series(%(after)s + 1, 
 ORDER BY id
 """
 
+OWNED_SQL = """
+SELECT o.forum_id, coalesce(c.last_number, 0) FROM ownership o LEFT JOIN forum_counters c ON c.forum_id = o.forum_id
+WHERE o.forum_id = ANY(%s) AND o.mode IN ('owner', 'fenced')
+"""
+
 
 def history_after(forum_id: int, *, after: int, limit: int) -> list[LoggedEvent]:
     """The next ``limit`` events of a forum after number ``after``, from the shard that owns it now."""
@@ -60,6 +65,13 @@ def last_numbers(shard: str, forums: list[int]) -> dict[int, int]:
     """The last number given in each of these forums, as far as they live on this shard; one query for all."""
     with connections[shard].cursor() as cursor:
         cursor.execute("SELECT forum_id, last_number FROM forum_counters WHERE forum_id = ANY(%s)", [forums])
+        return dict(cursor.fetchall())
+
+
+def owned_last_numbers(shard: str, forums: list[int]) -> dict[int, int]:
+    """As ``last_numbers``, of those among the forums that this shard may answer for."""
+    with connections[shard].cursor() as cursor:
+        cursor.execute(OWNED_SQL, [forums])
         return dict(cursor.fetchall())
 
 
