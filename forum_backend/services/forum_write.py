@@ -3,9 +3,10 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections, transaction
@@ -32,6 +33,13 @@ class OpenForum:
     epoch: int
 
 
+class Retries:
+    """How often a write of this process was sent on to another shard or run again; for measuring only."""
+
+    total = 0
+
+
+retries = Retries()
 _open: ContextVar[OpenForum | None] = ContextVar("open_forum", default=None)
 # Writers waiting at fences hold their thread; the others stay free for all other forums.
 _waiting_places = threading.BoundedSemaphore(max(1, settings.SERVICE_THREADS // 2))
@@ -50,12 +58,42 @@ def forum_write[T](forum: int, write: Callable[[OpenForum], T]) -> T:
         if outer.forum_id != forum:
             raise TwoForums(f"forum {outer.forum_id} is open; forum {forum} needs a transaction of its own")
         return write(outer)
+    return _on_owner(forum, lambda place: _attempt(place, lambda entered: _transaction(place, write, entered)))
+
+
+def forum_statement(forum: int, sql: str, parameters: Sequence[Any], *, may_repeat: bool) -> tuple[Any, ...]:
+    """Run a write that is one statement, which enters the forum by itself, and return its row: one round trip.
+
+    ``sql`` takes the forum's number and the epoch as its first two parameters. Waits, follows and raises as
+    ``forum_write`` does. ``may_repeat``: the statement has no second effect, so a lost answer is asked for again.
+    """
+    if _open.get() is not None:
+        raise TwoForums("a statement that enters by itself is a transaction of its own")
+
+    def run(place: OpenForum, started: threading.Event) -> tuple[Any, ...]:
+        health.refuse_if_down(place.shard)
+        connection = connections[place.shard]
+        connection.ensure_connection()
+        if not may_repeat:
+            started.set()
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [place.forum_id, place.epoch, *parameters])
+            row: tuple[Any, ...] = cursor.fetchone()
+        health.answered(place.shard)
+        return row
+
+    return _on_owner(forum, lambda place: _attempt(place, lambda started: run(place, started)))
+
+
+def _on_owner[T](forum: int, attempt: Callable[[OpenForum], T]) -> T:
+    """The attempt on the shard that owns the forum, found by following refusals; then its relay is woken."""
     deadline = time.monotonic() + settings.MOVE_WAIT_LIMIT_MS / 1000
     location = directory.locate(forum)
     for _hop in range(MAX_HOPS):
         try:
-            result = _attempt(OpenForum(forum, location.shard, location.epoch), write)
+            result = attempt(OpenForum(forum, location.shard, location.epoch))
         except NotOwner as refusal:
+            retries.total += 1
             location = _next_place(refusal, location, deadline)
         else:
             wake_relay(location.shard)
@@ -63,23 +101,27 @@ def forum_write[T](forum: int, write: Callable[[OpenForum], T]) -> T:
     raise ForumMoving(f"forum {forum} was not found at the end of {MAX_HOPS} redirects")
 
 
-def _attempt[T](forum: OpenForum, write: Callable[[OpenForum], T]) -> T:
-    """One transaction; again if the server asked for that, or if a kept connection was found broken at its start."""
+def _attempt[T](forum: OpenForum, run: Callable[[threading.Event], T]) -> T:
+    """One transaction; again if the server asked for that, or if a kept connection was found broken at its start.
+
+    ``run`` sets the event it is given once a lost connection would leave the outcome unknown.
+    """
     for is_last in (False, False, True):
-        entered = threading.Event()
+        begun = threading.Event()
         try:
-            return _transaction(forum, write, entered)
+            return run(begun)
         except (DatabaseError, InterfaceError) as error:
             refusal = refusal_of(error, forum=forum.forum_id, shard=forum.shard)
             if refusal is not None:
                 raise refusal from error
             if is_connection_lost(error):
                 connections[forum.shard].close()
-                if entered.is_set() or is_last:
+                if begun.is_set() or is_last:
                     health.failed(forum.shard)
                     raise ShardUnavailable(forum.shard) from error
             elif sqlstate_of(error) not in REPEATABLE or is_last:
                 raise
+            retries.total += 1
     raise AssertionError("unreachable")
 
 
@@ -135,5 +177,3 @@ def _gate_opened(refusal: NotOwner, limit_ms: int) -> bool:
 
         recover_forum(refusal.forum)
     return True
-
-

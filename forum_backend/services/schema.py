@@ -91,4 +91,3 @@ def _register_shards() -> None:
     """The environment's addresses win over what the registry had: a server may have moved."""
     for name, address in settings.SHARD_ADDRESSES.items():
         Shard.objects.update_or_create(name=name, defaults={"dsn": without_password(address)})
-

@@ -1,7 +1,8 @@
 """Courtesy calls through Redis: a relay is woken, others hear of a move. Correctness never waits for one."""
 
 import logging
-import time
+import os
+import threading
 
 import redis
 from django.conf import settings
@@ -10,32 +11,49 @@ logger = logging.getLogger(__name__)
 
 WAKE_CHANNEL = "forum:wake"
 DIRECTORY_CHANNEL = "forum:directory"
+MOST_WAITING = 10_000
 _PAUSE_AFTER_FAILURE_S = 1.0
 
 
 class Bell:
-    """One Redis client with short time limits; after a failure it keeps still for a second."""
+    """Publishes from one thread of its own, so that no writer waits for Redis and a busy second needs few calls.
+
+    What waits to be said is a set: the same message is said once, however often it was asked for meanwhile. After a
+    failure it keeps still for a second.
+    """
 
     def __init__(self) -> None:
-        self._client: redis.Redis | None = None
-        self._silent_until = 0.0
+        self._waiting: dict[tuple[str, str], None] = {}
+        self._something = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
 
-    def ring(self, channel: str, message: str) -> bool:
-        """Publish a message; False if Redis did not take it (a slow poll does the work then)."""
-        if time.monotonic() < self._silent_until:
-            return False
-        try:
-            self._connected().publish(channel, message)
-        except redis.RedisError:
-            self._silent_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
-            logger.warning("Redis did not take a wake-up call; polling does the work", extra={"action": "wake"})
-            return False
-        return True
+    def ring(self, channel: str, message: str) -> None:
+        """Have a message published soon; beyond ``MOST_WAITING`` messages the newest are left to the slow poll."""
+        with self._something:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting[channel, message] = None
+            if self._pid != os.getpid():  # also after a fork: threads do not come along
+                self._pid = os.getpid()
+                self._thread = threading.Thread(target=self._publish_for_ever, name="bell", daemon=True)
+                self._thread.start()
+            self._something.notify()
 
-    def _connected(self) -> redis.Redis:
-        if self._client is None:
-            self._client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5)
-        return self._client
+    def _publish_for_ever(self) -> None:
+        client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5)
+        while True:
+            with self._something:
+                self._something.wait_for(lambda: self._waiting)
+                messages, self._waiting = list(self._waiting), {}
+            try:
+                for channel, message in messages:
+                    client.publish(channel, message)
+            except redis.RedisError as error:
+                logger.warning(
+                    "Redis did not take a wake-up call; polling does the work",
+                    extra={"action": "wake", "error": type(error).__name__},
+                )
+                threading.Event().wait(_PAUSE_AFTER_FAILURE_S)
 
 
 bell = Bell()
