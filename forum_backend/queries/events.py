@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from forum_backend.data.shard.models import Forum, ForumEvent, Post, Thread
-from forum_backend.domain.events import Event, PostVoted, decode
+from forum_backend.domain.events import Event, PostVoted, ThreadDeleted, decode
 from forum_backend.domain.ids import FORUM_BITS, MAX_ID, n_of
 from forum_backend.queries.forum_read import forum_read
 from forum_backend.queries.forums import refuse_if_deleted
@@ -84,6 +84,8 @@ def _facts(event: Event) -> dict[str, Any]:
     """What an event says beyond the row: no more than readers may know."""
     if isinstance(event, PostVoted):
         return {"delta": event.delta}
+    if isinstance(event, ThreadDeleted):
+        return {"removed_posts": event.posts}
     threads, posts = getattr(event, "threads", None), getattr(event, "posts", None)
     return {"imported_threads": threads, "imported_posts": posts} if threads is not None else {}
 
