@@ -4,8 +4,9 @@ from typing import Any
 
 from django.db.models import Max
 
-from forum_backend.data.control.moves.models import StatusEvent
-from forum_backend.queries.moves import list_moves, move_shape
+from forum_backend.data.control.moves.models import Move, StatusEvent
+from forum_backend.domain.moves import RUNNING
+from forum_backend.queries.moves import move_shape
 from forum_backend.queries.shapes import timestamp
 from forum_backend.queries.shards import shard_states
 from forum_backend.queries.snapshots import one_view
@@ -34,8 +35,8 @@ def status_snapshot() -> tuple[int, dict[str, Any]]:
     """The last number and, as of it, the shards with their loads, the running moves and the last finished ones."""
     with one_view(CONTROL):
         number = last_status_number()
-        running = list_moves(limit=PAGE, is_running=True)
-        finished = list_moves(limit=MOVES, is_running=False)
+        moves = Move.objects.select_related("forum").order_by("-pk")
+        running = [move_shape(move) for move in moves.filter(state__in=sorted(RUNNING))[:PAGE]]
+        finished = [move_shape(move) for move in moves.exclude(state__in=sorted(RUNNING))[:MOVES]]
         shards = shard_states()
-    moves = {"running": [move_shape(move) for move in running], "finished": [move_shape(move) for move in finished]}
-    return number, {"shards": shards, "moves": moves}
+    return number, {"shards": shards, "moves": {"running": running, "finished": finished}}
