@@ -86,13 +86,13 @@ router = Router(auth=Staff(), tags=["moves"])
 
 
 @router.get("/shards", response=ShardsOut, summary="The fleet")
-async def list_shards(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001 - ninja passes it
+async def list_shards(request: HttpRequest) -> dict[str, Any]:
     return {"items": await in_service_thread(shard_states)}
 
 
 @router.get("/moves", response=MovesOut, summary="Moves, newest first")
 async def list_moves(
-    request: HttpRequest,  # noqa: ARG001 - ninja passes it
+    request: HttpRequest,
     cursor: str | None = None,
     limit: int = 50,
     running: bool | None = None,
@@ -101,7 +101,7 @@ async def list_moves(
 
 
 @router.get("/moves/{move_id}", response=MoveOut, summary="One move")
-async def show_move(request: HttpRequest, move_id: str) -> dict[str, Any]:  # noqa: ARG001 - ninja passes it
+async def show_move(request: HttpRequest, move_id: str) -> dict[str, Any]:
     if not (move_id.isascii() and move_id.isdigit() and len(move_id) <= MAX_MOVE_DIGITS):
         raise NotFound("move", move_id)
     return move_shape(await in_service_thread(get_move, int(move_id)))

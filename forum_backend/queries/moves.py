@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from forum_backend.data.control.moves.models import Move
+from forum_backend.data.control.moves.models import Move, StatusEvent
 from forum_backend.domain.errors import NotFound
 from forum_backend.domain.moves import RUNNING
 from forum_backend.queries.paging import Order, read_page
@@ -48,6 +48,12 @@ def move_page(*, cursor: str | None, limit: int, is_running: bool | None = None)
         moves = moves.filter(state__in=sorted(RUNNING)) if is_running else moves.exclude(state__in=sorted(RUNNING))
     page = read_page(moves, order=NEWEST_FIRST, cursor=cursor, limit=limit)
     return page.answer([move_shape(move) for move in page.rows])
+
+
+def history_of(*, move_id: int, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
+    """The states a move went through after status number ``after``: the number, and the move as it was then."""
+    events = StatusEvent.objects.filter(move_id=move_id, number__gt=after).order_by("number")
+    return list(events.values_list("number", "data")[:AT_ONCE])
 
 
 def due_moves(*, now: datetime, limit: int = AT_ONCE) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import ForumError
 from forum_backend.domain.moves import FINAL, RUNNING, MoveState
 from forum_backend.queries.forums import forum_by
-from forum_backend.queries.moves import get_move, move_page, move_shape
+from forum_backend.queries.moves import get_move, history_of, move_page, move_shape
 from forum_backend.services.moves import request_move
 
 POLL_S = 0.1
@@ -77,33 +77,29 @@ class Command(BaseCommand):
             self.stdout.write(describe(move))
 
     def _follow(self, move: Move, *, as_json: bool) -> Move:
-        """Show each state as it comes, on JSON's terms one line of it each."""
+        """Show each state as it comes; as JSON, a line each."""
         if as_json:
-            for following in changes(move):
-                move = following
-                self._print(move, as_json=True)
-            return move
-        with MoveDisplay(self.stdout) as display:
-            for following in changes(move):
-                move = following
-                display.show(move_shape(move))
-        return move
+            for shape in states_of(move):
+                self.stdout.write(json.dumps(shape))
+        else:
+            with MoveDisplay(self.stdout) as display:
+                for shape in states_of(move):
+                    display.show(shape)
+        return get_move(move.pk)
 
     def _print(self, move: Move, *, as_json: bool) -> None:
         self.stdout.write(json.dumps(move_shape(move)) if as_json else describe(move_shape(move)))
 
 
-def changes(move: Move) -> Iterator[Move]:
-    """The move now and after each change, until it is over; ``CommandError`` if that takes too long."""
+def states_of(move: Move) -> Iterator[dict[str, Any]]:
+    """The move in each state it was and comes to be in, until it is over; ``CommandError`` if that takes too long."""
     deadline = time.monotonic() + WAIT_LIMIT_S
-    seen: tuple[Any, ...] = ()
+    seen = 0
     while time.monotonic() < deadline:
-        now = (move.state, move.attempts, move.rows_done)
-        if now != seen:
-            seen = now
-            yield move
-        if move.state in FINAL:
-            return
+        for number, shape in history_of(move_id=move.pk, after=seen):
+            seen = number
+            yield shape
+            if shape["state"] in FINAL:
+                return
         time.sleep(POLL_S)
-        move = get_move(move.pk)
-    raise CommandError(f"Move {move.pk} is {move.state} after {WAIT_LIMIT_S:.0f} s; is a Celery worker running?")
+    raise CommandError(f"Move {move.pk} is not over after {WAIT_LIMIT_S:.0f} s; is a Celery worker running?")

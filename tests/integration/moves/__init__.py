@@ -1,0 +1,1 @@
+"""Moves of forums, against real servers."""

@@ -1,0 +1,121 @@
+"""A shard's server dies in the middle of a move: the forum is in service again as soon as it can be."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from forum_backend.domain.errors import Unavailable
+from forum_backend.domain.moves import MoveState
+from forum_backend.embedded import EmbeddedServers
+from forum_backend.services.move_recovery import recover_move
+from tests.integration.moves.driving import (
+    Crash,
+    Populated,
+    at,
+    content,
+    drive_to_end,
+    expire_lease,
+    owners,
+    populated,
+)
+from workers.rebalance.runner import drive
+
+TIME_LIMIT_S = 20.0
+
+
+@pytest.fixture
+def kill(servers: EmbeddedServers) -> Iterator[Callable[[str], None]]:
+    """Kills a shard's server; what is still dead at the end is started."""
+    dead: set[str] = set()
+
+    def killer(shard: str) -> None:
+        servers.kill_server(shard)
+        dead.add(shard)
+
+    yield killer
+    for shard in dead:
+        servers.start_server(shard)
+    for shard in dead:
+        place = populated(shard, "shard_01" if shard != "shard_01" else "shard_00")
+        write_soon(place)
+
+
+def write_soon(place: Populated) -> None:
+    """Write as a client does that was told to try again."""
+    deadline = time.monotonic() + TIME_LIMIT_S
+    while True:
+        try:
+            place.write("written after all")
+        except Unavailable:
+            assert time.monotonic() < deadline, "the forum did not come back"
+            recover_quietly(place)
+        else:
+            return
+
+
+def recover_quietly(place: Populated) -> None:
+    from forum_backend.services.move_recovery import recover_forum
+
+    try:
+        recover_forum(place.forum)
+    except Unavailable:
+        return
+
+
+@pytest.mark.parametrize("point", ["prepare.before", "arm.before", "fence.done", "activate.copied"])
+def test_the_target_dies_before_it_was_asked_to_commit(
+    point: str, servers: EmbeddedServers, kill: Callable[[str], None]
+) -> None:
+    place = populated("shard_00", "shard_02")
+    before = content(place.forum)
+    move = place.plan()
+    drive(move_id=move.pk, token=move.token, observe=at(point, lambda: kill("shard_02")))
+    move.refresh_from_db()
+    assert move.state == MoveState.PLANNED
+    assert move.attempts == 1
+    for _ in range(2):
+        drive(move_id=move.pk, token=expire_lease(move))
+    move.refresh_from_db()
+    assert move.state == MoveState.ABORTED
+    assert place.write("the source takes writes, the target being dead").pk
+    servers.start_server("shard_02")
+    assert owners(place.forum) == ["shard_00"]
+    assert content(place.forum)["post"].rows == before["post"].rows + 1
+    assert drive_to_end(place.plan()).state == MoveState.CLEANED
+
+
+def test_the_target_dies_just_after_its_commit(servers: EmbeddedServers, kill: Callable[[str], None]) -> None:
+    """Nobody can know whether it committed, so nobody writes until it answers: then the move has happened."""
+    place = populated("shard_00", "shard_02")
+    before = content(place.forum)
+    move = place.plan()
+
+    def die() -> None:
+        kill("shard_02")
+        raise Crash
+
+    with pytest.raises(Crash):
+        drive(move_id=move.pk, token=move.token, observe=at("activate.done", die))
+    with pytest.raises(Unavailable):
+        recover_move(move.pk)
+    with pytest.raises(Unavailable):
+        place.write("refused")
+    servers.start_server("shard_02")
+    write_soon(place)
+    assert drive_to_end(move).state == MoveState.CLEANED
+    assert owners(place.forum) == ["shard_02"]
+    assert content(place.forum)["post"].rows == before["post"].rows + 1
+
+
+@pytest.mark.parametrize("point", ["fence.done", "activate.copied", "activate.done"])
+def test_the_source_dies(point: str, servers: EmbeddedServers, kill: Callable[[str], None]) -> None:
+    place = populated("shard_00", "shard_02")
+    before = content(place.forum)
+    move = place.plan()
+    drive(move_id=move.pk, token=move.token, observe=at(point, lambda: kill("shard_00")))
+    servers.start_server("shard_00")
+    write_soon(place)
+    assert len(owners(place.forum)) == 1
+    assert drive_to_end(move).state == MoveState.CLEANED
+    assert content(place.forum)["post"].rows == before["post"].rows + 1
