@@ -7,17 +7,19 @@ changed. Authors' cards are in the page, so a page is kept no longer than a card
 """
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import orjson
 from cachetools import TTLCache
 
 from forum_backend.data.shard.models import Post
 from forum_backend.domain.ids import forum_of, n_of
 from forum_backend.domain.moves import OwnershipMode
 from forum_backend.queries.paging import AFTER, decode_cursor
-from forum_backend.queries.posts import post_order
+from forum_backend.queries.posts import post_order, posts_answer, posts_of_thread
 from forum_backend.queries.profiles import CARD_SECONDS
 from forum_backend.queries.read_pool import read_pools
 from routers.directory import directory
@@ -80,11 +82,20 @@ def fingerprint_of(posts: Sequence[Post]) -> str:
     return str(sum(n_of(post.pk) * FACTOR + post.version for post in posts))
 
 
-def keep(key: PageKey, page: KeptPage) -> None:
-    """Remember a page; one too large for the memory is not kept."""
-    if len(page.body) * 8 < BYTES_KEPT:
+def read_page(key: PageKey) -> KeptPage:
+    """Read a page and keep it. Errors as those of ``queries.posts.list_posts``; for a service thread."""
+    rows = posts_of_thread(thread_id=key.thread_id, order=key.order, cursor=key.cursor, limit=key.limit)
+    body = orjson.dumps(posts_answer(rows))
+    page = KeptPage(body, etag_of(body), fingerprint_of([*rows.rows, *rows.ahead]))
+    if len(body) * 8 < BYTES_KEPT:
         with _lock:
             _pages[key] = page
+    return page
+
+
+def etag_of(body: bytes) -> str:
+    """A strong ETag of an answer."""
+    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
 
 
 async def fresh_page(key: PageKey) -> KeptPage | None:

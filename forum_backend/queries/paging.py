@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -44,11 +44,12 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page[T]:
-    """Rows in the list's order, and the cursors of the pages around them."""
+    """Rows in the list's order, the cursors of the pages around them, and the row ahead that was read to know."""
 
     rows: list[T]
     next: str | None
     previous: str | None
+    ahead: tuple[T, ...] = ()
 
     def answer(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         """The page as readers get it."""
@@ -111,11 +112,12 @@ def read_page(
         rows = rows.filter(_beyond(order, place, boundary(place.key)))
     sign = "-" if order.is_descending != backwards else ""
     found = list(rows.order_by(*(sign + column for column in order.columns))[: bounded(limit) + 1])
-    has_more = len(found) > limit
+    ahead = tuple(found[limit:])
     del found[limit:]
     if backwards:
         found.reverse()
-    return _around(found, order, place, has_more, key_of or (lambda row: _key(row, order)))
+    page = _around(found, order, place, bool(ahead), key_of or (lambda row: _key(row, order)))
+    return replace(page, ahead=ahead)
 
 
 def _key(row: Any, order: Order) -> tuple[Any, ...]:

@@ -46,15 +46,24 @@ def post_page(post_id: int) -> Shape:
     return with_authors([shape])[0]
 
 
-def list_posts(*, thread_id: int, order: str = "oldest", cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
-    """A page of a thread's posts. ``order``: oldest, newest, best, or nested (depth first, replies below posts)."""
+def posts_of_thread(*, thread_id: int, order: str = "oldest", cursor: str | None = None, limit: int = 50) -> Page[Post]:
+    """A page of a thread's posts, as rows. ``order``: oldest, newest, best, or nested (replies below posts)."""
 
     def read(alias: str) -> Page[Post]:
         present_thread(alias, thread_id)
         return _posts_on(alias, thread_id, order, cursor, limit)
 
-    page = forum_read(forum_of(thread_id), read)
+    return forum_read(forum_of(thread_id), read)
+
+
+def posts_answer(page: Page[Post]) -> dict[str, Any]:
+    """A page of posts as readers get it, with the authors' cards."""
     return page.answer(with_authors([post_shape(post) for post in page.rows]))
+
+
+def list_posts(*, thread_id: int, order: str = "oldest", cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
+    """A page of a thread's posts as readers get it."""
+    return posts_answer(posts_of_thread(thread_id=thread_id, order=order, cursor=cursor, limit=limit))
 
 
 def thread_view(*, thread_id: int, order: str = "nested", cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
