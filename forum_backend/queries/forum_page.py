@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
 from forum_backend.data.shard.models import Forum, ForumCounters, Thread
 from forum_backend.domain.errors import NotFound
 from forum_backend.queries.bylines import Byline, bylines
@@ -95,7 +97,7 @@ class _Owner:
 
 def _read(*, forum: int, alias: str, after: Place | None, limit: int) -> tuple[ForumHead, list[Any]]:
     head = forum_head(forum=forum, alias=alias)
-    threads = Thread.objects.using(alias).filter(forum_id=forum, is_deleted=False)
+    threads: QuerySet[Thread] = Thread.objects.using(alias).filter(forum_id=forum, is_deleted=False)
     if after is not None:
         threads = threads.extra(where=[PLACE_SQL], params=list(after))  # noqa: S610 - a constant text
     return head, list(threads.order_by("-is_pinned", "-last_post_at", "-pk")[:limit])

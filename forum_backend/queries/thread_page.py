@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.db import connections
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from forum_backend.data.shard.models import Post, Thread, Vote
 from forum_backend.domain.errors import NotFound
@@ -133,7 +133,7 @@ def _read(
 
 def _page_query(*, alias: str, thread: int, order: PostOrder, start: PageStart) -> Any:
     """Posts after a post in the order, or (read backwards) before one. A post that is not there: from the start."""
-    posts = Post.objects.using(alias).filter(thread_id=thread)
+    posts: QuerySet[Post] = Post.objects.using(alias).filter(thread_id=thread)
     columns = _COLUMNS[order]
     descending = (order in _DESCENDING) != (start.before is not None)
     edge = start.after if start.before is None else start.before

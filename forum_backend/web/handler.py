@@ -62,7 +62,7 @@ class PageStack(BaseHandler):
             return materialised(response)
         finally:
             # Not response.close(): that sends request_finished, and with it away go the thread's connections.
-            for closer in response._resource_closers:
+            for closer in response._resource_closers:  # type: ignore[attr-defined]
                 closer()
 
 
