@@ -17,7 +17,7 @@ from workers.relay.sweep import Sweep
 
 logger = logging.getLogger(__name__)
 
-BLOCK_S = 0.4
+BLOCK_S = 0.25
 COUNT = 500
 SLOW_SWEEP_S = 5.0
 RETRY_S = 1.0

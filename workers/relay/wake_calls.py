@@ -12,7 +12,7 @@ from workers.relay import streams
 
 logger = logging.getLogger(__name__)
 
-LISTEN_S = 0.5
+LISTEN_S = 0.25
 RETRY_S = 1.0
 
 

@@ -25,4 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with StopRequests() as stopping:
-            import_string(RELAY)(wait=lambda seconds: stopping.wait(seconds=seconds), consumers=options["consumers"])
+            run = import_string(RELAY)
+            self.stdout.write("The relay runs.")
+            self.stdout.flush()
+            run(wait=lambda seconds: stopping.wait(seconds=seconds), consumers=options["consumers"])
