@@ -140,12 +140,16 @@ def _compare_and_set(move: Move, **changes: Any) -> None:
         setattr(move, name, value)
 
 
-def release(move: Move, *, not_before: datetime | None = None) -> None:
-    """Give the lease back, so that the next mover may go on (after ``not_before``)."""
-    changes: dict[str, Any] = {"leased_until": None}
-    if not_before is not None:
-        changes["not_before"] = not_before
-    Move.objects.filter(pk=move.pk, token=move.token).update(**changes)
+def release(move: Move) -> None:
+    """Give the lease back, so that the next mover may go on at once."""
+    Move.objects.filter(pk=move.pk, token=move.token).update(leased_until=None)
+
+
+def postpone(move: Move, *, reason: str, now: datetime) -> None:
+    """Give the lease back after a failure that undid nothing: the same step again, after a pause."""
+    pause = timedelta(seconds=BACKOFF_S * 10)
+    mine = Move.objects.filter(pk=move.pk, token=move.token)
+    mine.update(leased_until=None, error=reason[:2000], not_before=now + pause)
 
 
 def attempt_failed(move: Move, *, reason: str, now: datetime) -> Move:

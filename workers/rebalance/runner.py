@@ -77,7 +77,7 @@ def take(step: Step, mover: Mover) -> bool:
     is_finished = step.run(mover)
     mover.reach(f"{step.name}.done")
     if is_finished and step.recorded is Recorded.AFTER:
-        moves.advance(mover.move, step.ends, now=timezone.now())
+        moves.advance(mover.move, step.ends, now=timezone.now(), error="")
     mover.reach(f"{step.name}.after")
     return is_finished
 
@@ -85,6 +85,10 @@ def take(step: Step, mover: Mover) -> bool:
 def settled(move: Move, *, reason: str, is_never_activated: bool = False) -> Move:
     """Undo or complete what was begun. If a shard does not answer, the lease runs out and it is tried again."""
     try:
+        move.refresh_from_db(fields=["state", "attempts"])  # what was meant to be written may not have been
+        if move.state == MoveState.DEPARTED or move.state in FINAL:
+            moves.postpone(move, reason=reason, now=timezone.now())  # only rows to delete are left
+            return move
         return settle(move, reason=reason, is_never_activated=is_never_activated)
     except EXPECTED as error:
         logger.warning("A move cannot be settled now", exc_info=error, extra={"action": "recover", "move": move.pk})

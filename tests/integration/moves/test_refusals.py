@@ -1,8 +1,9 @@
 """Moves that cannot start, and attempts that are given up: said clearly, and the forum stays where it is."""
 
+from typing import Any
+
 import pytest
 from django.utils import timezone
-from pytest_django.fixtures import SettingsWrapper
 
 from forum_backend.data.control.directory.models import Shard
 from forum_backend.domain.errors import IdempotencyMismatch, MoveRefused, NotFound
@@ -17,7 +18,7 @@ def request(forum: int, target: str, **more: object) -> object:
     return request_move(forum_id=forum, target=target, now=timezone.now(), **{"requested_by": None, **more})  # type: ignore[arg-type]
 
 
-def test_a_forum_that_is_too_large_is_refused_with_the_figures(settings: SettingsWrapper) -> None:
+def test_a_forum_that_is_too_large_is_refused_with_the_figures(settings: Any) -> None:
     place = populated()
     settings.MOVE_MAX_ROWS = 5
     with pytest.raises(MoveRefused, match=r"has 11 rows; a move takes at most 5"):
@@ -52,7 +53,7 @@ def test_the_same_request_again_is_the_same_move() -> None:
         request(place.forum, "shard_02", requested_by=user, key="once")
 
 
-def test_over_budget_the_attempt_is_undone_and_in_the_end_given_up(settings: SettingsWrapper) -> None:
+def test_over_budget_the_attempt_is_undone_and_in_the_end_given_up(settings: Any) -> None:
     place = populated()
     before = content(place.forum)
     settings.MOVE_BUDGET_MS = 0
