@@ -63,6 +63,9 @@ SERVICE_QUEUE = env.int("SERVICE_QUEUE", 256)
 READ_POOL_SIZE = env.int("READ_POOL_SIZE", 4)
 STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 10_000)
 
+# Registrations and sign-ins from one address a minute and process; a tenth of it for one name.
+SIGN_IN_ATTEMPTS_PER_MINUTE = env.int("SIGN_IN_ATTEMPTS_PER_MINUTE", 600)
+
 SHARD_ADDRESSES: dict[str, str] = shard_addresses(env.str("SHARDS", ""))
 DATABASES: dict[str, dict[str, Any]] = {
     "default": database_settings(env.str("DATABASE_URL", ""), statement_timeout_ms=STATEMENT_TIMEOUT_MS),
@@ -158,7 +161,10 @@ LOGGING = {
             ],
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                # Without the frames' variables: they hold tokens, addresses and what people wrote.
+                structlog.processors.ExceptionRenderer(
+                    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+                ),
                 structlog.processors.JSONRenderer(),
             ],
         }

@@ -11,6 +11,7 @@ ForumError
 │   ├── AlreadyTaken          a slug or username is in use
 │   ├── Closed                the thread takes no posts
 │   └── MoveRefused           this move cannot start or go on
+├── TooManyRequests           slow down; try again after ``retry_after_s``
 ├── Unavailable               try again after ``retry_after_s``
 │   ├── ForumMoving           the forum is between two shards
 │   ├── ShardUnavailable      the forum's server does not answer
@@ -96,6 +97,14 @@ class Closed(Conflict):
 
 class MoveRefused(Conflict):
     title = "This move is refused"
+
+
+class TooManyRequests(ForumError):
+    title = "Too many attempts"
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__(f"Try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(ForumError):

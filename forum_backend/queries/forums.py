@@ -106,7 +106,7 @@ def _shapes_of(placements: list[ForumPlacement]) -> tuple[dict[int, Shape], list
     shapes = {number: shape for found in fanned.answers.values() for number, shape in found.items()}
     missing = set(fanned.missing)
     for shard, numbers in by_shard.items():
-        if shard not in missing:
+        if shard not in fanned.missing:
             _follow([number for number in numbers if number not in shapes], shapes, missing)
     return shapes, sorted(missing)
 

@@ -14,7 +14,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from forum_backend.data.control.accounts.models import AccountOutbox, ApiToken, User
-from forum_backend.domain.errors import AlreadyTaken, ForumError, Invalid, NotAuthenticated
+from forum_backend.domain.errors import AlreadyTaken, ForumError, Invalid, NotAuthenticated, NotFound
+from forum_backend.queries.profiles import own_account
 from forum_backend.services.profiles import update_profile
 from forum_backend.services.waking import wake_relay
 
@@ -110,6 +111,22 @@ def _refuse_bad_name(user: User) -> None:
         user.clean_fields(exclude={"password"})
     except ValidationError as error:
         raise Invalid("This account cannot be made", fields={"username": " ".join(error.messages)}) from error
+
+
+def update_account(*, user_id: int, changes: dict[str, str]) -> dict[str, object]:
+    """Change ``email``; returns what a user sees of himself."""
+    if changes.keys() - {"email"}:
+        raise Invalid(fields=dict.fromkeys(sorted(changes.keys() - {"email"}), "cannot be changed"))
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is None:
+        raise NotFound("user", user_id)
+    user.email = changes.get("email", user.email)
+    try:
+        user.clean_fields(exclude={"password", "username", "joined_at"})
+    except ValidationError as error:
+        raise Invalid("This account cannot be kept", fields={"email": " ".join(error.messages)}) from error
+    user.save(update_fields=["email"])
+    return own_account(user_id)
 
 
 def authenticate(*, username: str, password: str) -> User:

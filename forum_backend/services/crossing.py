@@ -36,6 +36,11 @@ async def in_service_thread[**P, T](function: Callable[P, T], *args: P.args, **k
     return await asyncio.wrap_future(future)
 
 
+def busy() -> int:
+    """How many calls run or wait for a thread right now."""
+    return settings.SERVICE_THREADS + settings.SERVICE_QUEUE - _places._value  # for measuring only
+
+
 def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     try:
         return function(*args, **kwargs)
