@@ -15,6 +15,7 @@ from forum_backend.domain.moves import FINAL, MoveState, OwnershipMode, may_foll
 from forum_backend.queries.forum_read import forum_read, ownership_on
 from forum_backend.queries.moves import get_move, move_shape
 from forum_backend.services.forum_rows import count_query
+from forum_backend.services.idempotency import checked_key
 from forum_backend.services.status_events import record_status
 from forum_backend.services.waking import tell_directories, wake_relay
 from routers.directory import Location, directory
@@ -32,6 +33,7 @@ def request_move(
     Raises ``NotFound`` for an unknown forum, ``MoveRefused`` if the move cannot start, ``IdempotencyMismatch`` if the
     same user used ``key`` for another move; the same request again gives the same move.
     """
+    key = checked_key(key)
     earlier = _requested_before(requested_by, key)
     if earlier is not None:
         if (earlier.forum_id, earlier.target_id) != (forum_id, target):

@@ -7,7 +7,7 @@ from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
 from workers.rebalance.step import Step
 
-MAX_CHUNKS = 100
+MAX_CHUNKS = 50
 
 
 def clean(mover: Mover) -> bool:

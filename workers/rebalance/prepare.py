@@ -8,7 +8,7 @@ from workers.rebalance.patience import patiently
 from workers.rebalance.sequence import lift_before_fence
 from workers.rebalance.step import Step
 
-MAX_CHUNKS = 500  # a step is bounded; what is left is for the next run of it
+MAX_CHUNKS = 50  # a step is bounded; what is left is for the next run of it
 
 
 def prepare(mover: Mover) -> bool:
