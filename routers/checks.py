@@ -39,7 +39,7 @@ def check_references(app_configs: Sequence[AppConfig] | None = None, **kwargs: A
         for model in apps.get_models()
         for field in model._meta.get_fields()
         if isinstance(field, ForeignKey)
-        and field.db_constraint
+        and getattr(field, "db_constraint", True)
         and isinstance(field.related_model, type)
         and home_of(model._meta.app_label) != home_of(field.related_model._meta.app_label)
     ]
@@ -55,11 +55,11 @@ def check_sharded_tables(app_configs: Sequence[AppConfig] | None = None, **kwarg
         columns = {field.column for field in model._meta.local_fields}
         if "forum_id" not in columns:
             messages.append(Error(f"{model._meta.label} has no forum_id", id="routers.E004"))
-        for names in _unique_keys(model):
-            if model._meta.label not in KEYS_OF_THEIR_OWN and not _names_a_forum(model, names):
-                messages.append(
-                    Error(f"{model._meta.label}: unique {names} holds neither forum nor routed id", id="routers.E005")
-                )
+        messages += [
+            Error(f"{model._meta.label}: unique {names} holds neither forum nor routed id", id="routers.E005")
+            for names in _unique_keys(model)
+            if model._meta.label not in KEYS_OF_THEIR_OWN and not _names_a_forum(model, names)
+        ]
     return messages
 
 

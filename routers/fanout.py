@@ -64,7 +64,9 @@ def _answered(future: Future[Any], alias: str) -> bool:
         return False
     error = future.exception()
     if isinstance(error, (DatabaseError, InterfaceError, ShardUnavailable)):
-        logger.warning("A shard did not answer", extra={"action": "fan_out", "shard": alias, "error": type(error).__name__})
+        logger.warning(
+            "A shard did not answer", extra={"action": "fan_out", "shard": alias, "error": type(error).__name__}
+        )
         return False
     return True
 

@@ -50,7 +50,9 @@ class ForumPartitionRouter:
             return alias
         loaded_from = instance._state.db
         if loaded_from not in (None, alias):
-            raise StaleInstance(f"{model.__name__} {instance.pk} was loaded from {loaded_from}; it lives on {alias} now")
+            raise StaleInstance(
+                f"{model.__name__} {instance.pk} was loaded from {loaded_from}; it lives on {alias} now"
+            )
         return alias
 
     def allow_relation(self, first: Model, second: Model, **hints: Any) -> bool | None:

@@ -45,5 +45,3 @@ def is_connection_lost(error: BaseException) -> bool:
         return False
     state = sqlstate_of(error)
     return state is None or state[:2] == "08" or state in {"57P01", "57P02", "57P03", "53300", "25P03"}
-
-

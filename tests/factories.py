@@ -38,9 +38,7 @@ def make_forum(shard: str | None = None, owner: User | None = None) -> ForumPlac
     slug = unique("forum")
     placement = ForumPlacement.objects.create(slug=slug, shard_id=shard, owner=owner or make_user(), is_ready=True)
     with connections[shard].cursor() as cursor:
-        cursor.execute(
-            "SELECT forum_set_ownership(%s, ARRAY['absent'], NULL, 0, 'owner', 1)", [placement.forum_id]
-        )
+        cursor.execute("SELECT forum_set_ownership(%s, ARRAY['absent'], NULL, 0, 'owner', 1)", [placement.forum_id])
 
     def write(forum: OpenForum) -> None:
         Forum.objects.in_forum(forum).create(

@@ -29,7 +29,9 @@ async def index(
     """`nested` is depth first: replies stand below the post they answer, `depth` says how far in."""
     thread_id = id_in_address("thread", thread)
     key = PageKey(thread_id, order, cursor, limit)
-    page = await fresh_page(key) or await in_service_thread(read_page, key)
+    page = await fresh_page(key)
+    if page is None:
+        page = await in_service_thread(read_page, key)
     return tagged_body(request, page.body, page.etag)
 
 

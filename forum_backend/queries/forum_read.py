@@ -1,6 +1,7 @@
 """Reading a forum where it lives: rows first, then the shard's word on whether it was the one to ask."""
 
 from collections.abc import Callable
+from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -25,7 +26,7 @@ def forum_read[T](forum: int, read: Callable[[str], T]) -> T:
     location = directory.locate(forum)
     for _hop in range(MAX_HOPS):
         try:
-            result = _on_shard(location.shard, lambda alias=location.shard: read(alias))
+            result = _on_shard(location.shard, partial(read, location.shard))
             ownership = ownership_on(location.shard, forum)
         except NotOwner as refusal:
             location = follow(refusal)

@@ -37,7 +37,9 @@ def test_every_dependency_exists(compose: dict[str, Any]) -> None:
 def test_the_shards_are_named_as_settings_expect(compose: dict[str, Any]) -> None:
     from routers.addresses import shard_addresses
 
-    addresses = shard_addresses(compose["services"]["web"]["environment"]["SHARDS"].replace("${POSTGRES_PASSWORD:?}", "x"))
+    addresses = shard_addresses(
+        compose["services"]["web"]["environment"]["SHARDS"].replace("${POSTGRES_PASSWORD:?}", "x")
+    )
     assert set(addresses) == POSTGRES - {"control", "profiles"}
 
 

@@ -60,7 +60,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         [
             Figure(name="unchanged, per core of the web process", value=one.per_core(), unit="/s", **limits),
             Figure(name="spread over threads, per core", value=spread.per_core(), unit="/s", **limits),
-            Figure(name="unchanged, as served", value=one.rate, unit="/s", limit=sql.tps, limit_name="pgbench, 4 clients"),
+            Figure(
+                name="unchanged, as served", value=one.rate, unit="/s", limit=sql.tps, limit_name="pgbench, 4 clients"
+            ),
             Figure(name="unchanged p50", value=one.p50_ms, unit="ms", limit=plain.p50_ms, limit_name="plain ASGI"),
             Figure(name="unchanged p99", value=one.p99_ms, unit="ms", limit=plain.p99_ms, limit_name="plain ASGI"),
             Figure(name="errors", value=one.errors + spread.errors, unit=""),

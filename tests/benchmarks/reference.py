@@ -30,7 +30,9 @@ def shard_address(service: Any, *, forum: int) -> str:
     return shard_addresses(service.environment["SHARDS"])[row[0]]
 
 
-async def page(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+async def page(
+    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+) -> None:
     """An ASGI application with one answer."""
     global _pool
     if scope["type"] != "http":
@@ -43,7 +45,9 @@ async def page(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], sen
     async with _pool.connection() as connection:
         cursor = await connection.execute(PAGE_SQL, [int(os.environ["REFERENCE_THREAD"])], prepare=True)
         rows = await cursor.fetchall()
-    body = orjson.dumps({"items": [[str(value) if index == 2 else value for index, value in enumerate(row)] for row in rows]})
+    body = orjson.dumps(
+        {"items": [[str(value) if index == 2 else value for index, value in enumerate(row)] for row in rows]}
+    )
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -65,13 +65,20 @@ def named_forum(model: type[models.Model], lookups: dict[str, Any]) -> int | Non
 class ForumQuerySet(models.QuerySet[Any]):
     """A queryset that is told its forum by ``in_forum``, or learns it from ``pk=``, ``thread=``, ``forum=`` …"""
 
+    if TYPE_CHECKING:  # Django's own, which its stubs leave out
+        _hints: dict[str, Any]
+        _db: str | None
+
+        def _chain(self) -> Self: ...
+
     def in_forum(self, forum: Any) -> Self:
         """Only rows of this forum, on the forum's shard. ``forum``: a forum, any row of it, or its number."""
         number = forum_number(forum)
         if number is None:
             raise InvalidId(repr(forum))
         key = "pk" if self.model._meta.model_name == "forum" else "forum_id"
-        return self._routed(number).filter(**{key: number})
+        rows: Self = self._routed(number).filter(**{key: number})
+        return rows
 
     def create(self, **fields: Any) -> Any:
         number = self._hints.get("forum_id") or named_forum(self.model, fields)
@@ -98,7 +105,9 @@ class ForumQuerySet(models.QuerySet[Any]):
     def _filter_or_exclude(self, negate: bool, args: Any, kwargs: Any) -> Self:
         known = self._db is not None or "forum_id" in self._hints or "instance" in self._hints
         number = None if negate or known else named_forum(self.model, kwargs)
-        return super(ForumQuerySet, self._routed(number))._filter_or_exclude(negate, args, kwargs)
+        routed = self._routed(number)
+        rows: Self = super(ForumQuerySet, routed)._filter_or_exclude(negate, args, kwargs)  # type: ignore[misc]
+        return rows
 
 
-ForumManager = models.Manager.from_queryset(ForumQuerySet, class_name="ForumManager")
+ForumManager = models.Manager.from_queryset(ForumQuerySet)

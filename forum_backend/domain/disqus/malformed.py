@@ -3,7 +3,7 @@
 from forum_backend.domain.errors import ForumError
 
 
-class MalformedExport(ForumError):  # noqa: N818 -- named for what is wrong, like its siblings
+class MalformedExport(ForumError):
     """The file is not a readable Disqus export; `line` and `column` (both from 1) say where it stops making sense."""
 
     title = "The file is not a readable export"

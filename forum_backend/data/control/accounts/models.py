@@ -7,7 +7,9 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 
-USERNAME = RegexValidator(r"^[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$", "Use letters, digits, and _ . - between them.")
+USERNAME = RegexValidator(
+    r"^[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$", "Use letters, digits, and _ . - between them."
+)
 
 
 class UserManager(BaseUserManager["User"]):
