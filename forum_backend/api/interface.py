@@ -68,7 +68,8 @@ api = make_api()
 
 async def openapi(request: HttpRequest) -> HttpResponse:
     """The description for machines."""
-    return HttpResponse(orjson.dumps(described(), default=str, option=orjson.OPT_NON_STR_KEYS), content_type="application/json")
+    body = orjson.dumps(described(), default=str, option=orjson.OPT_NON_STR_KEYS)
+    return HttpResponse(body, content_type="application/json")
 
 
 def described() -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """What requests may say and what answers look like. Unknown fields are refused; text must be text PostgreSQL keeps."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 
 from forum_backend.domain.text import MAX_BODY_LENGTH
 
@@ -82,7 +82,7 @@ class PostChanges(Request):
 
 
 class NewVote(Request):
-    value: Literal[-1, 0, 1]
+    value: Annotated[int, Strict(), Field(ge=-1, le=1)]
 
 
 class Author(BaseModel):

@@ -1,0 +1,43 @@
+"""A shard that is down takes its forums with it and nothing else; back again, all is well without a restart."""
+
+from collections.abc import Callable
+
+import httpx
+
+from forum_backend.embedded import EmbeddedServers
+from routers.health import health
+from tests.factories import make_forum
+from tests.integration.api.asking import new_thread, problem
+from tests.processes import eventually
+
+SignIn = Callable[..., httpx.Client]
+DOWN = "shard_02"
+
+
+def test_one_shard_down(servers: EmbeddedServers, sign_in: SignIn, client: httpx.Client) -> None:
+    ada = sign_in()
+    lost, fine = make_forum(shard=DOWN), make_forum(shard="shard_00")
+    thread = new_thread(ada, {"id": lost.forum_id})
+    servers.kill_server(DOWN)
+    try:
+        for answer in (
+            client.get(f"/forums/{lost.slug}"),
+            client.get(f"/threads/{thread['id']}/posts"),
+            ada.post(f"/threads/{thread['id']}/posts", json={"body": "x"}),
+        ):
+            assert problem(answer, 503)["shard"] == DOWN
+            assert int(answer.headers["retry-after"]) >= 1
+        new_thread(ada, {"id": fine.forum_id})
+        listed = client.get("/forums", params={"limit": 2}).json()
+        assert listed["missing_shards"] == [DOWN]
+        assert [forum["id"] for forum in listed["items"]] == [str(fine.forum_id)]
+        ready = httpx.get(str(client.base_url).removesuffix("/api/v1/") + "/readyz")
+        assert ready.status_code == 200
+        assert ready.json()["databases"][DOWN] == "down"
+        made = ada.post("/forums", json={"slug": f"beside-{lost.slug}", "name": "Beside"})
+        assert made.status_code == 201
+    finally:
+        servers.start_server(DOWN)
+    eventually(lambda: client.get(f"/forums/{lost.slug}").status_code, lambda status: status == 200)
+    eventually(lambda: ada.post(f"/threads/{thread['id']}/posts", json={"body": "x"}).status_code, lambda s: s == 201)
+    assert not health.is_down(DOWN)
