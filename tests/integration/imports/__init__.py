@@ -1,0 +1,1 @@
+"""Imports and exports of forums, against real servers."""
