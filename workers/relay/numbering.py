@@ -37,7 +37,8 @@ WITH taken AS (
             + coalesce(sum((data->>'posts')::int) FILTER (WHERE type = 'forum.imported'), 0),
         greatest(max(at) FILTER (WHERE type = 'post.created'),
                  CASE WHEN bool_or(type = 'forum.imported')
-                      THEN (SELECT max(last_post_at) FROM thread WHERE thread.forum_id = numbered.forum_id) END)
+                      THEN (SELECT max(last_post_at) FROM thread
+                            WHERE thread.forum_id = numbered.forum_id AND NOT thread.is_deleted) END)
     FROM numbered GROUP BY forum_id
     ON CONFLICT (forum_id) DO UPDATE SET
         last_number = excluded.last_number,
