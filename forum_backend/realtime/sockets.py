@@ -8,7 +8,8 @@ from urllib.parse import parse_qs
 import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from forum_backend.domain.errors import Forbidden, ForumError, InvalidId
+from forum_backend.domain.errors import Forbidden, ForumError, InvalidId, NotFound
+from forum_backend.domain.events import ForumDeleted
 from forum_backend.domain.ids import MAX_FORUM_NUMBER
 from forum_backend.domain.snapshots import needs_fresh_snapshot
 from forum_backend.realtime.client import Client, Frame
@@ -22,7 +23,8 @@ from forum_backend.services.crossing import in_service_thread
 logger = logging.getLogger(__name__)
 
 FRAMES_TAKEN, FRAME_BYTES = 100, 1024
-CLOSE_LIMIT_S = 20.0
+# Longer than the server's pings wait: who answers none of them is cut off by those.
+CLOSE_LIMIT_S = 60.0
 
 
 class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -133,6 +135,8 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _send_event(self, source: Source, frame: Frame) -> None:
         await self._send_text(frame.text)
         self._last = frame.number
+        if frame.type == ForumDeleted.type:
+            raise NotFound("forum", source.key)
         if needs_fresh_snapshot(frame.type):
             await self._send_snapshot(source)
 

@@ -109,10 +109,11 @@ async def test_redis_may_forget_and_die(port: int, running: Relay, servers: Embe
 async def test_a_slow_client_is_dropped_and_slows_nobody(port: int, running: Relay) -> None:
     author, forum = await aside(make_user), await aside(make_forum)
     thread = (await aside(make_thread, forum.forum_id)).pk
-    lazy = socket.create_connection(("127.0.0.1", port))
-    lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    lazy = socket.socket()
+    lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # before it connects, else the window is open already
+    lazy.connect(("127.0.0.1", port))
     path = f"/ws/forums/{forum.forum_id}?after=0"
-    body = "x" * 9_000
+    body = "x" * 9_500
 
     def write() -> None:
         for _ in range(800):

@@ -120,7 +120,7 @@ def test_snapshot_and_events_make_a_fresh_snapshot(steps: list[tuple[str, int]])
 def test_the_property_was_tried_with_every_event_type() -> None:
     board = Board()
     begun = forum_snapshot(board.forum)
-    for n, write in enumerate((*WRITES[:1] * 3, *WRITES[1:-1], "vote", "post")):
+    for n, write in enumerate((*["thread"] * 3, *["vote"] * 3, *WRITES[1:-1], "post")):
         board.do(write, n)
     board.settle()
     types = {event.type for event in history(board.placement.shard_id, board.forum)}
