@@ -6,8 +6,9 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from forum_backend.domain.errors import Conflict, Invalid, NotAuthenticated
+from forum_backend.domain.errors import Conflict, Invalid, NotAuthenticated, TooManyRequests
 from forum_backend.services import accounts
+from forum_backend.services.attempts import count_attempt
 from forum_backend.web.forms import SignInForm, SignUpForm
 from forum_backend.web.viewer import SeeOther, safe_next, viewer
 from forum_backend.web.views.form_pages import form_page
@@ -25,8 +26,9 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         given = dict(form.cleaned_data)
         address = given.pop("next")
         try:
+            count_attempt(address=_address(request), username=given["username"])
             user = accounts.register(now=timezone.now(), **given)
-        except (Invalid, Conflict) as error:
+        except (Invalid, Conflict, TooManyRequests) as error:
             form.refuse(error)
         else:
             login(request, user, backend=BACKEND)
@@ -52,8 +54,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     form = SignInForm(request.POST or None, initial={"next": address})
     if form.is_valid():
         try:
+            count_attempt(address=_address(request), username=form.cleaned_data["username"])
             user = accounts.authenticate(username=form.cleaned_data["username"], password=form.cleaned_data["password"])
-        except NotAuthenticated as error:
+        except (NotAuthenticated, TooManyRequests) as error:
             form.refuse(error)
         else:
             login(request, user, backend=BACKEND)
@@ -74,3 +77,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
     return SeeOther("/")
+
+
+def _address(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))

@@ -1,5 +1,7 @@
 """Forms: sent twice, filled in wrongly, by the wrong people, without the token, and where they lead."""
 
+from typing import Any
+
 import pytest
 
 from forum_backend.data.control.accounts.models import User
@@ -118,3 +120,13 @@ def test_a_wrong_password_is_not_said_to_be_one(browser: Browser, member: User) 
         assert response.status_code == 422
         assert "The username or the password is wrong" in response.content.decode()
         assert "nonsense-nonsense" not in response.content.decode()
+
+
+def test_guessing_a_password_is_slowed_down(browser: Browser, member: User, settings: Any) -> None:
+    settings.SIGN_IN_ATTEMPTS_PER_MINUTE = 30
+    for _ in range(3):
+        wrong = browser.send("/sign-in", {"username": member.username, "password": "nonsense-nonsense"})
+        assert "The username or the password is wrong" in wrong.content.decode()
+    late = browser.send("/sign-in", {"username": member.username, "password": PASSWORD})
+    assert late.status_code == 422
+    assert "Try again in" in late.content.decode()
