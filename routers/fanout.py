@@ -75,8 +75,7 @@ def _on[T](alias: str, read: Callable[[str], T], time_limit_s: float) -> T:
     health.refuse_if_down(alias)
     connection = connections[alias]
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{int(time_limit_s * 1000)}ms"])
+        _limit_statements(alias, time_limit_s)
         result = read(alias)
     except (DatabaseError, InterfaceError) as error:
         connection.close()
@@ -85,3 +84,17 @@ def _on[T](alias: str, read: Callable[[str], T], time_limit_s: float) -> T:
         raise
     health.answered(alias)
     return result
+
+
+def _limit_statements(alias: str, time_limit_s: float) -> None:
+    """Set the time limit; on a new connection if the kept one turns out broken, as after a restart of the server."""
+    for is_last in (False, True):
+        try:
+            with connections[alias].cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{int(time_limit_s * 1000)}ms"])
+        except (DatabaseError, InterfaceError) as error:
+            if is_last or not is_connection_lost(error):
+                raise
+            connections[alias].close()
+        else:
+            return

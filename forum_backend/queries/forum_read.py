@@ -5,7 +5,7 @@ from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from forum_backend.domain.errors import ForumMoving, NotOwner, Ownership, ShardUnavailable
+from forum_backend.domain.errors import ForumMoving, NotFound, NotOwner, Ownership, ShardUnavailable
 from forum_backend.domain.moves import OwnershipMode
 from routers.directory import Location, directory
 from routers.health import health
@@ -26,16 +26,26 @@ def forum_read[T](forum: int, read: Callable[[str], T]) -> T:
     location = directory.locate(forum)
     for _hop in range(MAX_HOPS):
         try:
-            result = _on_shard(location.shard, partial(read, location.shard))
+            rows = _on_shard(location.shard, partial(_looked_for, read, location.shard))
             ownership = ownership_on(location.shard, forum)
         except NotOwner as refusal:
             location = follow(refusal)
             continue
         following = redirect_of_read(ownership, forum=forum, location=location)
         if following is None:
-            return result
+            if isinstance(rows, NotFound):
+                raise rows
+            return rows
         location = following
     raise ForumMoving(f"forum {forum} was not found at the end of {MAX_HOPS} redirects")
+
+
+def _looked_for[T](read: Callable[[str], T], shard: str) -> T | NotFound:
+    """What is not here may have left with its forum: that it is nowhere is said once the ownership is known."""
+    try:
+        return read(shard)
+    except NotFound as missing:
+        return missing
 
 
 def redirect_of_read(ownership: Ownership, *, forum: int, location: Location) -> Location | None:
@@ -76,8 +86,8 @@ def ownership_on(shard: str, forum: int) -> Ownership:
 
 def _on_shard[T](shard: str, read: Callable[[], T]) -> T:
     """Run a read; once more on a new connection if a kept one turns out broken."""
+    health.refuse_if_down(shard)  # once: a broken kept connection must not use up the attempt
     for is_last in (False, True):
-        health.refuse_if_down(shard)
         try:
             result = read()
         except (DatabaseError, InterfaceError) as error:

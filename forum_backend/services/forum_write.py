@@ -71,7 +71,6 @@ def forum_statement(forum: int, sql: str, parameters: Sequence[Any], *, may_repe
         raise TwoForums("a statement that enters by itself is a transaction of its own")
 
     def run(place: OpenForum, started: threading.Event) -> tuple[Any, ...]:
-        health.refuse_if_down(place.shard)
         connection = connections[place.shard]
         connection.ensure_connection()
         if not may_repeat:
@@ -106,6 +105,7 @@ def _attempt[T](forum: OpenForum, run: Callable[[threading.Event], T]) -> T:
 
     ``run`` sets the event it is given once a lost connection would leave the outcome unknown.
     """
+    health.refuse_if_down(forum.shard)  # once: a broken kept connection must not use up the attempt
     for is_last in (False, False, True):
         begun = threading.Event()
         try:
@@ -126,7 +126,6 @@ def _attempt[T](forum: OpenForum, run: Callable[[threading.Event], T]) -> T:
 
 
 def _transaction[T](forum: OpenForum, write: Callable[[OpenForum], T], entered: threading.Event) -> T:
-    health.refuse_if_down(forum.shard)
     with transaction.atomic(using=forum.shard):
         with connections[forum.shard].cursor() as cursor:
             cursor.execute("SELECT forum_enter(%s, %s)", [forum.forum_id, forum.epoch])
