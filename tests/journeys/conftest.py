@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from forum_backend.embedded import last_lines
 from tests.journeys.people import Person, make_person
 from tests.running import Service
 
@@ -25,3 +26,13 @@ def staff(service: Service) -> Person:
 def person(service: Service) -> Person:
     """Somebody new, with a token."""
     return make_person(service)
+
+
+@pytest.fixture(autouse=True)
+def _logs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What the processes said while a journey that failed was on its way, beside its failure."""
+    yield
+    if "service" in request.fixturenames:
+        running: Service = request.getfixturevalue("service")
+        for name in ("web", "relay", "worker", "beat"):
+            print(f"--- end of {name}.log\n{last_lines(running.log(name))}")
