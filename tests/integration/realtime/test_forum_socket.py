@@ -120,7 +120,7 @@ async def test_a_slow_client_is_dropped_and_slows_nobody(port: int, running: Rel
             posts.create_post(thread_id=thread, author_id=author.pk, body=body, now=timezone.now())
 
     async with (
-        follow(port, path, sock=lazy, max_queue=1, max_size=None, ping_interval=None) as slow,
+        follow(port, path, sock=lazy, max_queue=1, max_size=None, compression=None) as slow,
         follow(port, path, max_size=None) as quick,
     ):
         writing = asyncio.create_task(aside(write))
