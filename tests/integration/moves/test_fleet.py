@@ -1,7 +1,8 @@
 """What is known of the fleet: loads that are measured, events that are published, what the terminal shows."""
 
 import json
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -13,7 +14,6 @@ from django.utils import timezone
 
 from forum_backend.data.control.directory.models import Shard
 from forum_backend.data.control.moves.models import Move, StatusEvent
-from forum_backend.embedded import EmbeddedServers
 from forum_backend.queries.streams import STATUS_STREAM
 from forum_backend.services.shards import measure_shards, shard_states
 from tests import factories
@@ -40,19 +40,16 @@ def test_loads_are_measured_and_a_change_is_an_event() -> None:
     assert (shard.measured_at, shard.placed_since) == (now, 0)
 
 
-def test_a_dead_shard_keeps_its_figures(servers: EmbeddedServers) -> None:
+def test_a_dead_shard_keeps_its_figures(kill: Callable[[str], None]) -> None:
     measure_shards(now=timezone.now())
     old = Shard.objects.get(pk="shard_02")
-    servers.kill_server("shard_02")
-    try:
-        later: datetime = timezone.now() + timedelta(seconds=1)
-        assert measure_shards(now=later) == ["shard_02"]
-        dead = Shard.objects.get(pk="shard_02")
-        assert (dead.bytes, dead.forums_count, dead.measured_at) == (old.bytes, old.forums_count, old.measured_at)
-        assert Shard.objects.get(pk="shard_00").measured_at == later
-        assert [state["name"] for state in shard_states() if state["is_down"]] == ["shard_02"]
-    finally:
-        servers.start_server("shard_02")
+    kill("shard_02")
+    later = timezone.now() + timedelta(seconds=1)
+    assert measure_shards(now=later) == ["shard_02"]
+    dead = Shard.objects.get(pk="shard_02")
+    assert (dead.bytes, dead.forums_count, dead.measured_at) == (old.bytes, old.forums_count, old.measured_at)
+    assert Shard.objects.get(pk="shard_00").measured_at == later
+    assert [state["name"] for state in shard_states() if state["is_down"]] == ["shard_02"]
 
 
 def test_transitions_are_published_in_order() -> None:

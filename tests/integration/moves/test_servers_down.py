@@ -1,7 +1,7 @@
 """A shard's server dies in the middle of a move: the forum is in service again as soon as it can be."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -22,23 +22,6 @@ from tests.integration.moves.driving import (
 from workers.rebalance.runner import drive
 
 TIME_LIMIT_S = 20.0
-
-
-@pytest.fixture
-def kill(servers: EmbeddedServers) -> Iterator[Callable[[str], None]]:
-    """Kills a shard's server; what is still dead at the end is started."""
-    dead: set[str] = set()
-
-    def killer(shard: str) -> None:
-        servers.kill_server(shard)
-        dead.add(shard)
-
-    yield killer
-    for shard in dead:
-        servers.start_server(shard)
-    for shard in dead:
-        place = populated(shard, "shard_01" if shard != "shard_01" else "shard_00")
-        write_soon(place)
 
 
 def write_soon(place: Populated) -> None:

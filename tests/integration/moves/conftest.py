@@ -1,0 +1,40 @@
+"""Servers that die in a test, and are back before the next one."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from forum_backend.domain.errors import ShardUnavailable
+from forum_backend.embedded import EmbeddedServers
+from forum_backend.queries.forum_read import ownership_on
+
+TIME_LIMIT_S = 20.0
+
+
+@pytest.fixture
+def kill(servers: EmbeddedServers) -> Iterator[Callable[[str], None]]:
+    """Kills a shard's server; it runs again, and this process knows it, when the test is over."""
+    dead: set[str] = set()
+
+    def killer(shard: str) -> None:
+        servers.kill_server(shard)
+        dead.add(shard)
+
+    yield killer
+    for shard in dead:
+        servers.start_server(shard)
+    for shard in dead:
+        wait_until_it_answers(shard)
+
+
+def wait_until_it_answers(shard: str) -> None:
+    deadline = time.monotonic() + TIME_LIMIT_S
+    while True:
+        try:
+            ownership_on(shard, 1)
+        except ShardUnavailable:
+            assert time.monotonic() < deadline, f"{shard} did not come back"
+            time.sleep(0.02)  # until the pause is over that a dead server is given
+        else:
+            return
