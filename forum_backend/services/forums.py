@@ -116,9 +116,6 @@ def _own(placement: ForumPlacement) -> None:
 
 def _create(forum: OpenForum, placement: ForumPlacement, name: str, description: str, now: datetime) -> Shape:
     rows = Forum.objects.using(forum.shard)
-    existing = rows.filter(pk=forum.forum_id).select_related("counters").first()
-    if existing is not None:
-        return forum_shape(existing)
     row = Forum(
         id=forum.forum_id,
         slug=placement.slug,
@@ -127,12 +124,15 @@ def _create(forum: OpenForum, placement: ForumPlacement, name: str, description:
         owner_id=placement.owner_id,
         created_at=now,
     )
-    inserted = rows.bulk_create([row], ignore_conflicts=True)
-    ForumCounters.objects.using(forum.shard).bulk_create(
-        [ForumCounters(forum_id=forum.forum_id, last_post_at=now)], ignore_conflicts=True
-    )
+    try:
+        with transaction.atomic(using=forum.shard):  # a savepoint
+            row.save(using=forum.shard, force_insert=True)
+    except IntegrityError:  # an attempt before this one, or beside it, made it
+        return forum_shape(rows.select_related("counters").get(pk=forum.forum_id))
+    row.counters = ForumCounters(forum_id=forum.forum_id, last_post_at=now)
+    row.counters.save(using=forum.shard, force_insert=True)
     outbox.record(forum, ForumCreated(subject_id=forum.forum_id), now=now)
-    return forum_shape(rows.select_related("counters").get(pk=inserted[0].pk))
+    return forum_shape(row)
 
 
 def update_forum(*, forum_id: int, account: Account, changes: dict[str, str], now: datetime) -> Shape:
