@@ -10,14 +10,16 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from forum_backend.data.control.accounts.models import User
 from forum_backend.data.profiles.models import Profile
-from forum_backend.domain.errors import NotFound
+from forum_backend.domain.errors import NotFound, ShardUnavailable
 from forum_backend.queries.shapes import Shape, timestamp
+from routers.health import health
 
 logger = logging.getLogger(__name__)
 
 CARDS_KEPT = 100_000
 CARD_SECONDS = 30
 MAX_USERNAME = 40
+PROFILES = "profiles"
 
 _cards: TTLCache[int, Shape] = TTLCache(CARDS_KEPT, CARD_SECONDS)
 _lock = threading.Lock()
@@ -61,16 +63,23 @@ def with_authors(shapes: list[Shape], *, key: str = "author") -> list[Shape]:
 
 
 def _profile_cards(ids: set[int]) -> dict[int, Shape]:
+    """Cards from the profiles database; none while it does not answer, and it is not asked by every request then."""
     rows = Profile.objects.filter(pk__in=ids).values_list("user_id", "username", "display_name", "avatar")
     try:
-        return {user: _card(username, name, avatar) for user, username, name, avatar in rows}
+        health.refuse_if_down(PROFILES)
+        found = {user: _card(username, name, avatar) for user, username, name, avatar in rows}
+    except ShardUnavailable:
+        return {}
     except (DatabaseError, InterfaceError) as error:
-        connections["profiles"].close()
+        connections[PROFILES].close()
+        health.failed(PROFILES)
         logger.warning(
             "The profiles database did not answer; authors are shown by their account names",
             extra={"action": "author_cards", "error": type(error).__name__},
         )
         return {}
+    health.answered(PROFILES)
+    return found
 
 
 def _account_cards(ids: set[int]) -> dict[int, Shape]:

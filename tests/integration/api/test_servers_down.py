@@ -3,10 +3,13 @@
 from collections.abc import Callable
 
 import httpx
+from django.db import connections
+from django.utils import timezone
 
+from forum_backend.data.control.accounts.models import User
 from forum_backend.embedded import EmbeddedServers
 from routers.health import health
-from tests.factories import make_forum
+from tests.factories import make_forum, unique
 from tests.integration.api.asking import new_thread, problem
 from tests.processes import eventually
 
@@ -38,6 +41,23 @@ def test_one_shard_down(servers: EmbeddedServers, sign_in: SignIn, client: httpx
         assert made.status_code == 201
     finally:
         servers.start_server(DOWN)
+        connections[DOWN].close()  # this process's own, broken with the server
     eventually(lambda: client.get(f"/forums/{lost.slug}").status_code, lambda status: status == 200)
     eventually(lambda: ada.post(f"/threads/{thread['id']}/posts", json={"body": "x"}).status_code, lambda s: s == 201)
     assert not health.is_down(DOWN)
+
+
+def test_profiles_down(servers: EmbeddedServers, sign_in: SignIn, client: httpx.Client) -> None:
+    ada = sign_in()
+    thread = new_thread(ada, {"id": make_forum().forum_id})
+    servers.kill_server("profiles")
+    try:
+        stranger = sign_in(User.objects.create(username=unique("bare"), joined_at=timezone.now()))
+        post = stranger.post(f"/threads/{thread['id']}/posts", json={"body": "x"}).json()
+        assert post["author"]["display_name"] == stranger.user.username
+        assert len(client.get(f"/threads/{thread['id']}/posts").json()["items"]) == 2
+        problem(client.get(f"/users/{ada.user.username}"), 503)
+    finally:
+        servers.start_server("profiles")
+        connections["profiles"].close()
+    eventually(lambda: client.get(f"/users/{ada.user.username}").status_code, lambda status: status == 200)
