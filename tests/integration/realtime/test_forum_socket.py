@@ -191,6 +191,14 @@ async def test_a_dead_shard_is_said_and_the_client_may_come_back(
             assert follower.frames == [{"type": "error", "code": "unavailable"}]
     finally:
         await aside(servers.start_server, "shard_02")
+    async with asyncio.timeout(10):
+        while await first_type(port, forum.forum_id) != "snapshot":  # each try waits for the server's answer
+            pass
+
+
+async def first_type(port: int, forum: int) -> str:
+    async with follow(port, f"/ws/forums/{forum}") as follower:
+        return str((await follower.frame())["type"])
 
 
 async def test_a_talkative_client_is_closed(port: int, running: Relay) -> None:
