@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from forum_backend.commands import service as roles
+from forum_backend.commands.service import ROOT, environment_with, processes
 from forum_backend.embedded import EmbeddedServers, ProcessSpec, last_lines, spawn, why_not_listen
 from forum_backend.embedded.processes import MarkBook
 
@@ -97,8 +97,8 @@ class Service:
     def environment(self) -> dict[str, str]:
         """What every process of the service gets."""
         addresses = self.servers.environment()
-        environment = roles.environment_with(addresses=addresses, data=self.directory)
-        paths = [str(roles.ROOT), os.environ.get("PYTHONPATH", "")]
+        environment = environment_with(addresses=addresses, data=self.directory)
+        paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         own = {"LOG_LEVEL": "WARNING", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         return {**environment, **addresses, **own, **self._settings}
 
@@ -171,9 +171,9 @@ class Service:
     def manage(self, *words: str, **settings: str) -> str:
         """Run a management command to its end and return what it printed; its error output is in the exception."""
         done = subprocess.run(
-            [sys.executable, str(roles.ROOT / "manage.py"), *words],
+            [sys.executable, str(ROOT / "manage.py"), *words],
             env={**self.environment, **settings},
-            cwd=roles.ROOT,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=STEP_LIMIT_S,
@@ -194,7 +194,7 @@ class Service:
         return json.loads(body)
 
     def _spec(self, name: str) -> ProcessSpec:
-        specs = roles.processes(
+        specs = processes(
             environment=self.environment, host=HOST, port=self.port, workers=self._workers, data=self.directory
         )
         return next(spec for spec in specs if spec.name == name)
