@@ -13,7 +13,7 @@ from forum_backend.domain.errors import NotFound, ShardUnavailable
 from forum_backend.domain.ids import MAX_FORUM_NUMBER
 from forum_backend.domain.moves import OwnershipMode
 from forum_backend.queries.forum_read import forum_read
-from forum_backend.queries.paging import Order, bounded, read_page
+from forum_backend.queries.paging import Order, read_page
 from forum_backend.queries.profiles import with_authors
 from forum_backend.queries.shapes import Shape, forum_shape
 from routers.directory import directory
@@ -132,30 +132,6 @@ def _shapes_on(alias: str, numbers: list[int]) -> dict[int, Shape]:
     owned = Ownership.objects.using(alias).filter(pk__in=numbers, mode=OwnershipMode.OWNER)
     owners = set(owned.values_list("forum_id", flat=True))
     return {forum.id: forum_shape(forum) for forum in rows if forum.id in owners}
-
-
-def active_forums(*, limit: int = 50) -> dict[str, Any]:
-    """The forums with the latest posts over all shards; ``missing_shards`` names those that did not answer."""
-    size = bounded(limit)
-    fanned = fan_out(lambda alias: _active_on(alias, size))
-    items = fanned.merged(key=lambda shape: shape["last_post_at"], limit=size, reverse=True)
-    return {"items": with_authors(items, key="owner"), "missing_shards": sorted(fanned.missing)}
-
-
-def _active_on(alias: str, limit: int) -> list[Shape]:
-    """One index from its end; forums that this shard keeps but does not own are passed over."""
-    served = Ownership.objects.using(alias).filter(mode__in=[OwnershipMode.OWNER, OwnershipMode.FENCED])
-    rows = (
-        ForumCounters.objects.using(alias)
-        .filter(last_post_at__isnull=False, forum__is_deleted=False, pk__in=served.values("forum_id"))
-        .select_related("forum")
-        .order_by("-last_post_at")[:limit]
-    )
-    shapes = []
-    for counters in rows:
-        counters.forum.counters = counters
-        shapes.append(forum_shape(counters.forum))
-    return shapes
 
 
 def _located(shape: Shape) -> Shape:

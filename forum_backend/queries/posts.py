@@ -8,10 +8,9 @@ from forum_backend.data.shard.models import Post
 from forum_backend.domain.errors import Invalid, NotFound
 from forum_backend.domain.ids import forum_of
 from forum_backend.queries.forum_read import forum_read
-from forum_backend.queries.forums import number_on
-from forum_backend.queries.paging import FROM, Order, Page, encode_cursor, read_page
+from forum_backend.queries.paging import Order, Page, read_page
 from forum_backend.queries.profiles import with_authors
-from forum_backend.queries.shapes import Shape, forum_shape, post_shape, thread_shape
+from forum_backend.queries.shapes import Shape, post_shape
 from forum_backend.queries.threads import present_thread
 
 ORDERS = {
@@ -64,32 +63,6 @@ def posts_answer(page: Page[Post]) -> dict[str, Any]:
 def list_posts(*, thread_id: int, order: str = "oldest", cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
     """A page of a thread's posts as readers get it."""
     return posts_answer(posts_of_thread(thread_id=thread_id, order=order, cursor=cursor, limit=limit))
-
-
-def thread_view(*, thread_id: int, order: str = "nested", cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
-    """All that a page of a thread shows: ``forum``, ``thread``, ``posts`` (a page) and the ``number`` to follow from.
-
-    The number is read before the rows: whoever follows the events after it misses nothing.
-    """
-
-    def read(alias: str) -> dict[str, Any]:
-        number = number_on(alias, forum_of(thread_id))
-        thread = present_thread(alias, thread_id)
-        page = _posts_on(alias, thread_id, order, cursor, limit)
-        posts = page.answer([post_shape(post) for post in page.rows])
-        return {"forum": forum_shape(thread.forum), "thread": thread_shape(thread), "posts": posts, "number": number}
-
-    view = forum_read(forum_of(thread_id), read)
-    with_authors([view["thread"], *view["posts"]["items"]])
-    with_authors([view["forum"]], key="owner")
-    return view
-
-
-def cursor_at(*, post_id: int, order: str = "nested") -> str:
-    """The cursor of the page of a thread that begins with this post."""
-    post = forum_read(forum_of(post_id), lambda alias: present_post(alias, post_id))
-    chosen = post_order(order)
-    return encode_cursor(chosen, FROM, _key(post, chosen))
 
 
 def _key(post: Post, order: Order) -> tuple[Any, ...]:
