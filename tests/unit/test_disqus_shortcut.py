@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from forum_backend.domain.disqus import MalformedExport, PostRecord, Record, read_export
+from forum_backend.domain.disqus import MalformedExport, PostRecord, Record, check_export, read_export
 
 ROOT = '<disqus xmlns="http://disqus.com" xmlns:dsq="http://disqus.com/disqus-internals">\n'
 FIRST = '<category dsq:id="1"><forum>garden</forum><title>x</title></category>'
@@ -28,6 +28,15 @@ VARIANTS = [
     USUAL.replace('dsq:id="2"', 'dsq:id="0"'),
     USUAL.replace("</post>", "<likes>3</likes></post>"),
     USUAL.replace("\n", "\r\n"),
+    USUAL.replace('dsq:id="6"', 'dsq:id="06"'),
+    USUAL.replace('dsq:id="6"', 'dsq:id="00"'),
+    USUAL.replace("08:00:00Z", "08:00:00+02:00"),
+    USUAL.replace("08:00:00Z", "08:00:00.125Z"),
+    USUAL.replace("08:00:00Z", "08:00:00"),
+    USUAL.replace("2019-07-01T08:00:00Z", "20190701T08:00:00.0Z"),
+    USUAL.replace("<p>a]", "é" * 600_000),
+    USUAL.replace("wp=7", "7" * 70_000),
+    USUAL.replace("B &amp;", "B" * 70_000),
     USUAL.replace("<p>a]", "tab\tline\r\nend"),
 ]
 
@@ -84,6 +93,9 @@ def test_an_error_in_a_post_of_the_usual_shape_names_its_place_after_those_befor
     with pytest.raises(MalformedExport) as caught:
         next(records)
     assert (caught.value.line, caught.value.column) == (14, 27)
+    with pytest.raises(MalformedExport) as checked:
+        check_export(io.BytesIO(data))
+    assert str(checked.value) == str(caught.value)
 
 
 def test_other_namespaces_are_not_mistaken() -> None:

@@ -5,7 +5,6 @@ from forum_backend.domain.disqus.reader import check_export, read_export
 from forum_backend.domain.disqus.records import (
     AuthorRecord,
     CategoryRecord,
-    ExportCounts,
     PostRecord,
     Problem,
     Record,
@@ -16,7 +15,6 @@ from forum_backend.domain.disqus.writer import ExportWriter
 __all__ = [
     "AuthorRecord",
     "CategoryRecord",
-    "ExportCounts",
     "ExportWriter",
     "MalformedExport",
     "PostRecord",

@@ -190,11 +190,11 @@ def _time(texts: dict[str, str]) -> datetime:
 
 
 def _author(texts: dict[str, str]) -> AuthorRecord:
-    return _author_of(texts.get(names.NAME, ""), texts.get(names.USERNAME, ""), texts.get(names.IS_ANONYMOUS, ""))
+    return author_of(texts.get(names.NAME, ""), texts.get(names.USERNAME, ""), texts.get(names.IS_ANONYMOUS, ""))
 
 
 @lru_cache(maxsize=1024)
-def _author_of(name: str, username: str, anonymous: str) -> AuthorRecord:
+def author_of(name: str, username: str, anonymous: str) -> AuthorRecord:
     """Who wrote it; without `isAnonymous`, whoever has no user name is anonymous. The same people post often."""
     texts = {names.NAME: name, names.USERNAME: username, names.IS_ANONYMOUS: anonymous}
     return AuthorRecord(

@@ -13,7 +13,7 @@ from forum_backend.domain.disqus import names
 from forum_backend.domain.disqus.builder import MESSAGE_LIMIT_BYTES, RawRecord, RecordBuilder
 from forum_backend.domain.disqus.malformed import MalformedExport
 from forum_backend.domain.disqus.records import Record
-from forum_backend.domain.disqus.shortcut import matched_posts, raw_post
+from forum_backend.domain.disqus.shortcut import matched_posts, raw_post, usual_post
 
 DEPTH_LIMIT: Final = 64
 WAITING_LIMIT_BYTES: Final = 1 << 18
@@ -27,9 +27,12 @@ _ROOT_DEPTH, _RECORD_DEPTH, _FIELD_DEPTH, _AUTHOR_DEPTH = 1, 2, 3, 4
 
 
 class ExportParser:
-    """Feed it bytes; it calls `take` with each record. `first_line` is the number of the first line it is fed."""
+    """Feed it bytes; it calls `take` with each record. `first_line` is the number of the first line it is fed.
 
-    def __init__(self, *, take: Callable[[Record], object], builder: RecordBuilder, first_line: int = 1) -> None:
+    Without a builder no records are made: the same is refused, in half the time.
+    """
+
+    def __init__(self, *, take: Callable[[Record], object], builder: RecordBuilder | None, first_line: int = 1) -> None:
         self._take, self._builder, self._lines_before = take, builder, first_line - 1
         self._depth = self._fed_bytes = self._token_starts = self._cdata_end = 0
         self._raw: RawRecord | None = None
@@ -98,11 +101,12 @@ class ExportParser:
             self._parse(data[start:end], final=False)
         except MalformedExport as error:
             malformed, end = error, start + self._parser.ErrorByteIndex - fed_before
+        builder = self._builder
         for found in run:
-            if found.end() > end:
+            if builder is None or found.end() > end:
                 break
             line += data.count(b"\n", counted, counted := found.start("dsq_id"))
-            self._take(self._builder.build(raw_post(found, line)))
+            self._take(usual_post(found, line) or builder.build(raw_post(found, line)))
         if malformed is not None:
             raise malformed
         self._connect(walking=True)
@@ -154,7 +158,7 @@ class ExportParser:
         if depth == _RECORD_DEPTH:
             raw, self._raw = self._raw, None
             self._closed_at = self._parser.CurrentByteIndex
-            if raw is not None:
+            if raw is not None and self._builder is not None:
                 self._take(self._builder.build(raw))
         elif name in (names.FIELDS if depth == _FIELD_DEPTH else names.AUTHOR_FIELDS):
             if self._raw is not None and (depth == _FIELD_DEPTH or self._at_author(depth)):

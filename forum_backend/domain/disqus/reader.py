@@ -6,7 +6,7 @@ from typing import BinaryIO, Final
 from forum_backend.domain.disqus.builder import RecordBuilder
 from forum_backend.domain.disqus.malformed import MalformedExport
 from forum_backend.domain.disqus.parser import ExportParser
-from forum_backend.domain.disqus.records import CategoryRecord, ExportCounts, PostRecord, Problem, Record, ThreadRecord
+from forum_backend.domain.disqus.records import Record
 from forum_backend.domain.disqus.recovery import recovered_records
 
 CHUNK_BYTES: Final = 1 << 16
@@ -22,29 +22,17 @@ def read_export(stream: BinaryIO, *, lenient: bool = False, progress: Progress |
     bytes consumed so far, after the records in them were yielded; the stream is never sought.
     """
     read = _counted(stream, progress)
-    return recovered_records(read) if lenient else _strict_records(read)
+    return recovered_records(read) if lenient else _strict_records(read, builder=RecordBuilder())
 
 
-def check_export(stream: BinaryIO, progress: Progress | None = None) -> ExportCounts:
-    """Read the whole file strictly and count, so that an import may start only when nothing can stop it half-way."""
-    size = 0
-    counts: dict[type[Record], int] = {CategoryRecord: 0, ThreadRecord: 0, PostRecord: 0, Problem: 0}
+def check_export(stream: BinaryIO, progress: Progress | None = None) -> None:
+    """Read the whole file strictly, so that an import may start only when nothing can stop it half-way.
 
-    def seen(consumed: int) -> None:
-        nonlocal size
-        size = consumed
-        if progress is not None:
-            progress(consumed)
-
-    for record in read_export(stream, progress=seen):
-        counts[type(record)] += 1
-    return ExportCounts(
-        categories=counts[CategoryRecord],
-        threads=counts[ThreadRecord],
-        posts=counts[PostRecord],
-        problems=counts[Problem],
-        size_bytes=size,
-    )
+    Raises `MalformedExport` exactly when `read_export` would; single records that cannot be taken are none of its
+    business.
+    """
+    for _no_record in _strict_records(_counted(stream, progress), builder=None):
+        raise AssertionError("unreachable")
 
 
 def _counted(stream: BinaryIO, progress: Progress | None) -> Iterator[bytes]:
@@ -57,9 +45,9 @@ def _counted(stream: BinaryIO, progress: Progress | None) -> Iterator[bytes]:
             progress(consumed)
 
 
-def _strict_records(chunks: Iterator[bytes]) -> Iterator[Record]:
+def _strict_records(chunks: Iterator[bytes], *, builder: RecordBuilder | None) -> Iterator[Record]:
     ready: list[Record] = []
-    parser = ExportParser(take=ready.append, builder=RecordBuilder())
+    parser = ExportParser(take=ready.append, builder=builder)
     try:
         for chunk in chunks:
             yield from _parsed(parser, chunk, ready, final=False)

@@ -69,14 +69,3 @@ class Problem:
 
 
 type Record = CategoryRecord | ThreadRecord | PostRecord | Problem
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportCounts:
-    """How much a whole export holds."""
-
-    categories: int
-    threads: int
-    posts: int
-    problems: int
-    size_bytes: int

@@ -6,11 +6,13 @@ raw records (tested), which one builder then judges.
 """
 
 import re
+from datetime import datetime
 from typing import Final
 from xml.sax.saxutils import unescape
 
 from forum_backend.domain.disqus import names
-from forum_backend.domain.disqus.builder import RawRecord
+from forum_backend.domain.disqus.builder import FIELD_LIMIT, MESSAGE_LIMIT_BYTES, RawRecord, author_of
+from forum_backend.domain.disqus.records import PostRecord
 
 # A carriage return is left to the parser, which has to turn it into a line feed.
 _GAP = rb"[ \t\n]*+"
@@ -87,6 +89,45 @@ def raw_post(found: re.Match[bytes], line: int) -> RawRecord:
     if parent is not None:
         references[names.PARENT] = parent.decode()
     return RawRecord(names.POST, dsq_id.decode(), line, texts, references)
+
+
+def usual_post(found: re.Match[bytes], line: int) -> PostRecord | None:
+    """The record that the builder would make, without the way over a raw record; None if it has to judge."""
+    dsq_id, identifier, html, escaped, created_at, deleted, spam, name, anonymous, username, thread, parent = (
+        found.groups()
+    )
+    message = _text(escaped) if html is None else html.decode()
+    inner = _text(identifier)
+    at = _moment(created_at)
+    numbers = (dsq_id, thread) if parent is None else (dsq_id, thread, parent)
+    if at is None or len(message) * 4 > MESSAGE_LIMIT_BYTES or len(inner) > FIELD_LIMIT:
+        return None
+    if any(len(number) > 18 or number.startswith(b"0") for number in numbers):
+        return None
+    if len(name) + len(username or b"") > FIELD_LIMIT:
+        return None
+    return PostRecord(
+        dsq_id=int(dsq_id),
+        identifier=inner,
+        message=message,
+        created_at=at,
+        is_deleted=deleted == b"true",
+        is_spam=spam == b"true",
+        author=author_of(_text(name), _text(username), _BOOLEANS[anonymous]),
+        thread=int(thread),
+        parent=None if parent is None else int(parent),
+        line=line,
+    )
+
+
+def _moment(text: bytes) -> datetime | None:
+    """A time like 2013-10-11T06:51:33Z, and no other."""
+    if len(text) != 20 or text[10] != ord("T") or text[4] != ord("-") or text[7] != ord("-") or text[19] != ord("Z"):
+        return None
+    try:
+        return datetime.fromisoformat(text.decode())
+    except ValueError:
+        return None
 
 
 def _text(raw: bytes | None) -> str:

@@ -43,7 +43,7 @@ def test_the_report_for_people_names_what_was_left_out() -> None:
 @pytest.mark.parametrize("words", [(), ("--owner", "nobody-of-this-name")])
 def test_without_forum_and_owner_nothing_is_made(words: tuple[str, ...]) -> None:
     slug = unique("garden")
-    with pytest.raises(CommandError, match="--owner|no user"):
+    with pytest.raises(CommandError, match=r"--owner|no user"):
         run("import_disqus", SMALL, "--forum", slug, *words)
     assert not ForumPlacement.objects.filter(slug=slug).exists()
 
