@@ -32,7 +32,7 @@ def tagged(request: HttpRequest, content: Any) -> HttpResponse:
 
 def tagged_body(request: HttpRequest, body: bytes, tag: str) -> HttpResponse:
     """As ``tagged``, of JSON that was made before."""
-    if _has(request, tag):
+    if named_by(request.META.get("HTTP_IF_NONE_MATCH", ""), tag):
         response = HttpResponse(status=304)
         del response["Content-Type"]
     else:
@@ -43,9 +43,9 @@ def tagged_body(request: HttpRequest, body: bytes, tag: str) -> HttpResponse:
     return response
 
 
-def _has(request: HttpRequest, tag: str) -> bool:
-    named = request.META.get("HTTP_IF_NONE_MATCH", "")
-    return named.strip() == "*" or tag in (one.strip().removeprefix("W/") for one in named.split(","))
+def named_by(if_none_match: str, tag: str) -> bool:
+    """Whether an If-None-Match header names this ETag."""
+    return if_none_match.strip() == "*" or tag in (one.strip().removeprefix("W/") for one in if_none_match.split(","))
 
 
 def authored(service: Callable[..., Any], /, *, card: str = "author", **request: Any) -> Any:

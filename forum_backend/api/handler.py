@@ -9,6 +9,7 @@ import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -16,10 +17,11 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.handlers.base import BaseHandler
 from django.http import Http404, HttpResponse
-from django.urls import URLResolver, get_resolver
+from django.urls import get_resolver
 
 from forum_backend.api.measures import measure
 from forum_backend.api.problems import CONTENT_TYPE, of_status, problem, problem_of_exception, unexpected
+from forum_backend.api.shortcuts import confirmed, send_page, shortcut_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ type Scope = dict[str, Any]
 type Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 type Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
+ADDRESSES_KEPT = 4_096
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -43,10 +46,17 @@ class SlimHandler(ASGIHandler):
 
     def __init__(self, urlconf: str) -> None:
         BaseHandler.__init__(self)  # not ASGIHandler's: no middleware
-        self._resolver: URLResolver = get_resolver(urlconf)
+        # Routes are tried one after the other; an address that was asked for lately is found at once.
+        self._match = lru_cache(ADDRESSES_KEPT)(get_resolver(urlconf).resolve)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
+        shortcut = shortcut_of(scope)
+        page = await confirmed(shortcut) if shortcut is not None else None
+        if shortcut is not None and page is not None:
+            status = await send_page(page, scope, send)
+            measure(method="GET", route=shortcut.route, status=status, seconds=time.perf_counter() - began)
+            return
         try:
             body = await read_body(scope, receive, limit=settings.MAX_REQUEST_BYTES)
         except ClientGone:
@@ -64,7 +74,7 @@ class SlimHandler(ASGIHandler):
         route = "(none)"
         try:
             request = _request(scope, body)
-            match = self._resolver.resolve(request.path_info)
+            match = self._match(request.path_info)
             route = f"/{match.route}"
             request.resolver_match = match
             found = match.func(request, *match.args, **match.kwargs)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Router
@@ -9,6 +10,7 @@ from ninja import Router
 from forum_backend.api.access import account_of, id_in_address, idempotency_key, signed_in
 from forum_backend.api.answers import answer, authored, nothing, tagged, tagged_body
 from forum_backend.api.schemas import Cursor, Limit, NewPost, NewVote, Post, PostChanges, Posts
+from forum_backend.api.shortcuts import remember
 from forum_backend.domain.ids import parse_id
 from forum_backend.queries import posts as post_queries
 from forum_backend.queries.fresh_pages import PageKey, fresh_page, read_page
@@ -20,7 +22,7 @@ router = Router(tags=["posts"])
 
 @router.get("/threads/{thread}/posts", response=Posts, summary="A thread's posts")
 async def index(
-    request: HttpRequest,
+    request: ASGIRequest,
     thread: str,
     order: Literal["oldest", "newest", "best", "nested"] = "oldest",
     cursor: Cursor = None,
@@ -32,6 +34,7 @@ async def index(
     page = await fresh_page(key)
     if page is None:
         page = await in_service_thread(read_page, key)
+    remember(request, key)
     return tagged_body(request, page.body, page.etag)
 
 
