@@ -9,6 +9,12 @@ from routers.registry import registry
 MAX_HOPS = 12
 
 
+def moved_away(forum: int, location: Location) -> Location | None:
+    """Where the forum lives if the shard that does not answer has lost it meanwhile; None if it has not (I/O)."""
+    current = directory.reload(forum)
+    return current if current.shard != location.shard else None
+
+
 def follow(refusal: NotOwner) -> Location:
     """Where to go after a refusal that is not a fence. ``ForumMoving`` if nobody knows better yet (may do I/O)."""
     own = refusal.ownership

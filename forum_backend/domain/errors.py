@@ -126,9 +126,10 @@ class ShardUnavailable(Unavailable):
     title = "The server that holds this forum does not answer"
     retry_after_s = 5
 
-    def __init__(self, shard: str) -> None:
+    def __init__(self, shard: str, *, may_have_happened: bool = False) -> None:
         super().__init__(f"{self.title} ({shard})")
         self.shard = shard
+        self.may_have_happened = may_have_happened  # the answer to a write was lost, not the way to the server
 
 
 class Overloaded(Unavailable):

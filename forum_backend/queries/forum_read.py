@@ -9,7 +9,7 @@ from forum_backend.domain.errors import ForumMoving, NotFound, NotOwner, Ownersh
 from forum_backend.domain.moves import OwnershipMode
 from routers.directory import Location, directory
 from routers.health import health
-from routers.redirect import MAX_HOPS, follow
+from routers.redirect import MAX_HOPS, follow, moved_away
 from routers.refusals import is_connection_lost
 from routers.registry import registry
 
@@ -30,6 +30,12 @@ def forum_read[T](forum: int, read: Callable[[str], T]) -> T:
             ownership = ownership_on(location.shard, forum)
         except NotOwner as refusal:
             location = follow(refusal)
+            continue
+        except ShardUnavailable:
+            elsewhere = moved_away(forum, location)
+            if elsewhere is None:
+                raise
+            location = elsewhere
             continue
         following = redirect_of_read(ownership, forum=forum, location=location)
         if following is None:

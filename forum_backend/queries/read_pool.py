@@ -45,7 +45,7 @@ class ReadPools:
         for is_last in (False, True):
             connection = await pool.getconn()
             try:
-                cursor = await connection.execute(sql, parameters, prepare=True)
+                cursor = await connection.execute(sql, parameters, prepare=settings.PREPARED_STATEMENTS or None)
                 row: tuple[Any, ...] | None = await cursor.fetchone()
             except psycopg.Error as error:
                 if is_last or not is_connection_lost(error):

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
@@ -16,7 +17,7 @@ from forum_backend.domain.moves import OwnershipMode
 from forum_backend.services.waking import wake_relay
 from routers.directory import Location, directory
 from routers.health import health
-from routers.redirect import MAX_HOPS, follow
+from routers.redirect import MAX_HOPS, follow, moved_away
 from routers.refusals import REPEATABLE, is_connection_lost, refusal_of, sqlstate_of
 
 logger = logging.getLogger(__name__)
@@ -75,9 +76,12 @@ def forum_statement(forum: int, sql: str, parameters: Sequence[Any], *, may_repe
         connection.ensure_connection()
         if not may_repeat:
             started.set()
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [place.forum_id, place.epoch, *parameters])
-            row: tuple[Any, ...] = cursor.fetchone()
+        # Past Django's cursor, which writes parameters into the text: the server plans this statement once.
+        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+            cursor.execute(
+                sql, [place.forum_id, place.epoch, *parameters], prepare=settings.PREPARED_STATEMENTS or None
+            )
+            row: tuple[Any, ...] = cursor.fetchone()  # type: ignore[assignment]
         health.answered(place.shard)
         return row
 
@@ -94,6 +98,11 @@ def _on_owner[T](forum: int, attempt: Callable[[OpenForum], T]) -> T:
         except NotOwner as refusal:
             retries.total += 1
             location = _next_place(refusal, location, deadline)
+        except ShardUnavailable as error:
+            elsewhere = None if error.may_have_happened else moved_away(forum, location)
+            if elsewhere is None:
+                raise
+            location = elsewhere
         else:
             wake_relay(location.shard)
             return result
@@ -118,7 +127,7 @@ def _attempt[T](forum: OpenForum, run: Callable[[threading.Event], T]) -> T:
                 connections[forum.shard].close()
                 if begun.is_set() or is_last:
                     health.failed(forum.shard)
-                    raise ShardUnavailable(forum.shard) from error
+                    raise ShardUnavailable(forum.shard, may_have_happened=begun.is_set()) from error
             elif sqlstate_of(error) not in REPEATABLE or is_last:
                 raise
             retries.total += 1
