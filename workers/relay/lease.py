@@ -43,9 +43,13 @@ class Lease:
     token: int
     published: int
 
-    def hold(self, connection: psycopg.Connection[Any]) -> bool:
-        """Begin a relay transaction: lock and renew the lease; tells whether a forum waits to be announced."""
-        row = connection.execute(HOLD_SQL, self._parameters()).fetchone()
+    def hold(self, connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+        """Begin a relay transaction: lock and renew the lease. ``is_unannounced`` reads the answer."""
+        return connection.execute(HOLD_SQL, self._parameters())
+
+    def is_unannounced(self, held: psycopg.Cursor[Any]) -> bool:
+        """Whether a forum waits to be announced; ``LeaseLost`` if the lease was not ours to hold."""
+        row = held.fetchone()
         if row is None:
             raise LeaseLost
         return bool(row[0])

@@ -82,9 +82,12 @@ def number_waiting(
 ) -> Round:
     """Number up to ``batch`` waiting events of forums not in ``left``; a forum that cannot be entered is left too."""
     leaving = set(left)
-    with connection.transaction():
-        is_unannounced = lease.hold(connection)
-        waiting = connection.execute(WAITING_SQL, [sorted(leaving), batch]).fetchall()
+    # In a pipeline: the transaction, the lease and the look at what waits are one round trip.
+    with connection.pipeline(), connection.transaction():
+        held = lease.hold(connection)
+        looked = connection.execute(WAITING_SQL, [sorted(leaving), batch])
+        is_unannounced = lease.is_unannounced(held)
+        waiting = looked.fetchall()
         entered = _enter(connection, {row[1] for row in waiting})
         leaving |= {row[1] for row in waiting} - set(entered)
         events = _number(connection, [row[0] for row in waiting], entered) if entered else []
