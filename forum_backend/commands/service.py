@@ -65,6 +65,8 @@ def processes(*, environment: Mapping[str, str], host: str, port: int, workers: 
     """The processes that make up the running service."""
     web = ["uvicorn", "forum_backend.asgi:application", "--host", host, "--port", str(port)]
     web += ["--workers", str(workers), "--no-access-log", "--ws", "websockets-sansio"]
+    # Frames are small and live: compressing each for each follower costs more than it saves.
+    web += ["--ws-per-message-deflate", "false", "--ws-max-size", "4096"]
     web += ["--timeout-graceful-shutdown", "3", "--log-level", "warning"]
     celery = ["celery", "-A", "workers.app"]
     worker = [*celery, "worker", "--concurrency", "2", "-Q", "default,moves", "--loglevel", "WARNING"]
