@@ -8,6 +8,7 @@ the event loop, so it needs no lock.
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from cachetools import LRUCache
 from django.core.handlers.asgi import ASGIRequest
 
@@ -46,7 +47,7 @@ async def confirmed(shortcut: Shortcut) -> KeptPage | None:
     """The page, confirmed now; None where only the endpoint can answer, errors included."""
     try:
         return await fresh_page(shortcut.key)
-    except ForumError:
+    except (ForumError, psycopg.Error):  # the endpoint runs into it again, and answers for it
         return None
 
 

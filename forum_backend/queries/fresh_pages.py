@@ -1,8 +1,9 @@
 """Pages of posts kept as finished JSON, and one small query that tells whether a kept page is still the page.
 
-A page is known by its fingerprint: the sum over its rows of ``n * FACTOR + version``. Ids of a thread never repeat and
-versions only grow, so any new, changed or reordered post gives another sum. The same statement reads the ownership
-row: a page is served from memory only when its shard says, in that moment, that it owns the forum and that nothing
+A page is known by its fingerprint. Rows of most orders are pushed off a page by newer ones alone, and versions only
+grow, so the sum over the page's rows of ``n * FACTOR + version`` grows with any change. By points older rows may come
+back: there the fingerprint is a hash of every id and version. The same statement reads the ownership row: a page is
+served from memory only when its shard says, in that moment, that it owns the forum and that nothing
 changed. Authors' cards are in the page, so a page is kept no longer than a card.
 """
 
@@ -35,14 +36,19 @@ _ORDER_BY = {
 }
 
 
+_SUM = f"sum((id >> 23) * {FACTOR} + version)::text"
+_HASH = "md5(string_agg(id || '.' || version, ',' ORDER BY id))"
+
+
 def _statement(order: str, *, has_cursor: bool) -> str:
     by, beyond = _ORDER_BY[order]
+    fingerprint = _HASH if order == "best" else _SUM
     where = f" AND {beyond}" if has_cursor else ""
     return (
         "SELECT o.mode, o.epoch, "  # noqa: S608  (only the constants above are put in)
-        "t.id IS NOT NULL AND NOT t.is_deleted AND f.forum_id IS NOT NULL AND NOT f.is_deleted, page.fingerprint::text "
+        "t.id IS NOT NULL AND NOT t.is_deleted AND f.forum_id IS NOT NULL AND NOT f.is_deleted, page.fingerprint "
         "FROM ownership o LEFT JOIN thread t ON t.id = %s LEFT JOIN forum f ON f.forum_id = o.forum_id "
-        f"CROSS JOIN LATERAL (SELECT sum((id >> 23) * {FACTOR} + version) AS fingerprint FROM "
+        f"CROSS JOIN LATERAL (SELECT {fingerprint} AS fingerprint FROM "
         f"(SELECT id, version FROM post WHERE thread_id = %s{where} ORDER BY {by} LIMIT %s) AS rows) AS page "
         "WHERE o.forum_id = %s"
     )
@@ -77,8 +83,11 @@ _running: dict[PageKey, asyncio.Task[KeptPage | None]] = {}
 _next: dict[PageKey, asyncio.Task[KeptPage | None]] = {}
 
 
-def fingerprint_of(posts: Sequence[Post]) -> str:
-    """The sum that the statements above compute, of rows that were read."""
+def fingerprint_of(posts: Sequence[Post], order: str) -> str:
+    """What the statements above compute, of rows that were read."""
+    if order == "best":
+        versions = ",".join(f"{pk}.{version}" for pk, version in sorted((post.pk, post.version) for post in posts))
+        return hashlib.md5(versions.encode(), usedforsecurity=False).hexdigest()
     return str(sum(n_of(post.pk) * FACTOR + post.version for post in posts))
 
 
@@ -86,7 +95,7 @@ def read_page(key: PageKey) -> KeptPage:
     """Read a page and keep it. Errors as those of ``queries.posts.list_posts``; for a service thread."""
     rows = posts_of_thread(thread_id=key.thread_id, order=key.order, cursor=key.cursor, limit=key.limit)
     body = orjson.dumps(posts_answer(rows))
-    page = KeptPage(body, etag_of(body), fingerprint_of([*rows.rows, *rows.ahead]))
+    page = KeptPage(body, etag_of(body), fingerprint_of([*rows.rows, *rows.ahead], key.order))
     if len(body) * 8 < BYTES_KEPT:
         with _lock:
             _pages[key] = page
@@ -125,12 +134,12 @@ async def _ask(key: PageKey) -> KeptPage | None:
     with _lock:
         kept = _pages.get(key)
     location = directory.known(forum_of(key.thread_id))
-    statement = _STATEMENTS.get((key.order, key.cursor is not None))
-    if kept is None or location is None or statement is None:
+    if kept is None or location is None:
         return None
-    place = decode_cursor(post_order(key.order), key.cursor)
+    place = decode_cursor(post_order(key.order), key.cursor)  # None for an empty cursor too
     if place is not None and place.side != AFTER:
         return None
+    statement = _STATEMENTS[key.order, place is not None]
     beyond = place.key if place is not None else ()
     parameters = (key.thread_id, key.thread_id, *beyond, key.limit + 1, forum_of(key.thread_id))
     row = await read_pools.fetch_one(location.shard, statement, parameters)

@@ -8,7 +8,7 @@ from django.conf import settings
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from forum_backend.domain.errors import ShardUnavailable
+from forum_backend.domain.errors import Overloaded, ShardUnavailable, Unavailable
 from routers.health import health
 from routers.refusals import is_connection_lost
 from routers.registry import conninfo_of
@@ -29,9 +29,13 @@ class ReadPools:
         health.refuse_if_down(shard)
         try:
             row = await self._fetch_one(shard, sql, parameters)
-        except (PoolTimeout, TooManyRequests) as error:
+        except TooManyRequests as error:  # busy is not down: writers need not stay away
+            raise Overloaded from error
+        except PoolTimeout as error:
             health.failed(shard)
             raise ShardUnavailable(shard) from error
+        except psycopg.errors.QueryCanceled as error:
+            raise Unavailable("A database took too long") from error
         except psycopg.Error as error:
             if is_connection_lost(error):
                 health.failed(shard)

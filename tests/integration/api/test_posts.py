@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from forum_backend.data.shard.models import Post
+from forum_backend.domain.ids import n_of, routed_id
+from forum_backend.services.forum_write import forum_write
 from tests.factories import make_forum, make_post, make_thread, unique
 from tests.integration.api.asking import made, new_forum, new_post, new_thread, problem, walk
 from tests.processes import web
@@ -188,3 +191,24 @@ def test_many_votes_at_once_add_up(sign_in: SignIn, thread: dict, client: httpx.
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda voter: voter.put(f"{path}/vote", json={"value": 1}), voters))
     assert client.get(path).json()["points"] == 8
+
+
+def test_an_empty_cursor_is_the_beginning_each_time(client: httpx.Client, thread: dict) -> None:
+    path = f"/threads/{thread['id']}/posts"
+    for _time in range(3):  # read, then confirmed by the endpoint, then by the shortcut
+        answer = client.get(path, params={"cursor": ""})
+        assert [post["id"] for post in answer.json()["items"]] == [thread["post"]["id"]]
+
+
+def test_the_best_posts_are_known_apart_though_their_numbers_add_up_alike(client: httpx.Client) -> None:
+    thread = make_thread(make_forum().forum_id)
+    beyond = n_of(thread.pk) + 1_000
+    posts = [make_post(thread, pk=routed_id(n=beyond + more, forum=thread.forum_id)) for more in range(4)]
+    for points, shown in ((1, [posts[0], posts[3]]), (2, [posts[1], posts[2]])):  # numbers 0 + 3, then 1 + 2
+        forum_write(thread.forum_id, lambda _forum, shown=shown, points=points: _set_points(shown, points))
+        page = client.get(f"/threads/{thread.pk}/posts", params={"order": "best", "limit": 1}).json()
+        assert page["items"][0]["id"] == str(shown[1].pk)
+
+
+def _set_points(posts: list[Post], points: int) -> None:
+    Post.objects.in_forum(posts[0]).filter(pk__in=[post.pk for post in posts]).update(points=points)
