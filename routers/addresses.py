@@ -9,6 +9,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 ALIAS = re.compile(r"^shard_[0-9]{2,4}$")
 CONNECT_TIMEOUT_S = 3
+# How long a server's machine may leave bytes unacknowledged: one that lost its power says nothing.
+SILENCE_MS = 5_000
 
 
 def shard_addresses(text: str) -> dict[str, str]:
@@ -53,6 +55,7 @@ def database_settings(address: str, *, statement_timeout_ms: int) -> dict[str, A
         "TIME_ZONE": None,
         "OPTIONS": {
             "connect_timeout": CONNECT_TIMEOUT_S,
+            "tcp_user_timeout": SILENCE_MS,
             "application_name": "forum_backend",
             "options": f"-c statement_timeout={statement_timeout_ms}",
             **parameters,

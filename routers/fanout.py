@@ -72,23 +72,24 @@ def _answered(future: Future[Any], alias: str) -> bool:
 
 
 def _on[T](alias: str, read: Callable[[str], T], time_limit_s: float) -> T:
-    health.refuse_if_down(alias)
-    connection = connections[alias]
-    try:
-        _limit_statements(alias, time_limit_s)
-        result = read(alias)
-    except (DatabaseError, InterfaceError) as error:
-        connection.close()
-        if is_connection_lost(error):
-            health.failed(alias)
-        raise
+    with health.place_at(alias):
+        try:
+            _limit_statements(alias, time_limit_s)
+            result = read(alias)
+        except (DatabaseError, InterfaceError) as error:
+            connections[alias].close()
+            if is_connection_lost(error):
+                health.failed(alias)
+            else:
+                health.answered(alias)
+            raise
     health.answered(alias)
     return result
 
 
 def _limit_statements(alias: str, time_limit_s: float) -> None:
     """Set the time limit; on a new connection if the kept one turns out broken, as after a restart of the server."""
-    for is_last in (False, True):
+    for is_last in (connections[alias].connection is None, True):
         try:
             with connections[alias].cursor() as cursor:
                 cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{int(time_limit_s * 1000)}ms"])

@@ -2,19 +2,56 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
 
 from forum_backend.domain.errors import ShardUnavailable
 
 PAUSE_S = 0.5
+# Longer than an attempt to connect may take: who tries reports what came of it, or this runs out.
+TRIAL_S = 4.0
+PLACE_WAIT_S = 2.0
+
+
+def places_for(threads: int) -> int:
+    """How many of the service threads may be busy with one shard."""
+    return max(1, threads - max(1, threads // 4))
 
 
 class ShardHealth:
     """After a failed connection a shard is left alone for ``PAUSE_S``; then one caller tries, the others still wait."""
 
-    def __init__(self, pause_s: float = PAUSE_S) -> None:
+    def __init__(
+        self, *, pause_s: float = PAUSE_S, places: int | None = None, place_wait_s: float = PLACE_WAIT_S
+    ) -> None:
         self._pause_s = pause_s
+        self._number_of_places = places
+        self._place_wait_s = place_wait_s
         self._down_until: dict[str, float] = {}
+        self._places: dict[str, threading.BoundedSemaphore] = {}
         self._lock = threading.Lock()
+
+    @contextmanager
+    def place_at(self, shard: str) -> Iterator[None]:
+        """Room for one call at a shard. ``ShardUnavailable`` if it is down, or if no place gets free in time.
+
+        A server that hangs without a word keeps the threads that wait for it: these may not be all there are, for the
+        others have to serve all other shards.
+        """
+        self.refuse_if_down(shard)
+        places = self._places.get(shard)
+        if places is None:
+            number = self._number_of_places or places_for(settings.SERVICE_THREADS)
+            places = self._places.setdefault(shard, threading.BoundedSemaphore(number))
+        if not places.acquire(timeout=self._place_wait_s):
+            self.failed(shard)
+            raise ShardUnavailable(shard)
+        try:
+            yield
+        finally:
+            places.release()
 
     def refuse_if_down(self, shard: str) -> None:
         """Raise ``ShardUnavailable`` at once for a shard that failed a moment ago."""
@@ -26,7 +63,7 @@ class ShardHealth:
                 return
             if time.monotonic() < until:
                 raise ShardUnavailable(shard)
-            self._down_until[shard] = time.monotonic() + self._pause_s  # this caller tries, the next ones wait
+            self._down_until[shard] = time.monotonic() + TRIAL_S  # this caller tries, the next ones wait
 
     def is_down(self, shard: str) -> bool:
         """Whether the last attempt to reach the shard failed."""

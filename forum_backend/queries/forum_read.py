@@ -57,8 +57,8 @@ def _looked_for[T](read: Callable[[str], T], shard: str) -> T | NotFound:
 def redirect_of_read(ownership: Ownership, *, forum: int, location: Location) -> Location | None:
     """None if rows read on this shard before its ownership was read are good; else where to read (may do I/O)."""
     if ownership.mode == OwnershipMode.OWNER:
-        if ownership.epoch != location.epoch:
-            directory.correct(forum, Location(location.shard, ownership.epoch))
+        if ownership.epoch > location.epoch:  # it may have come back only after the rows were read: they may be old
+            return directory.correct(forum, Location(location.shard, ownership.epoch))
         return None
     if ownership.mode == OwnershipMode.FENCED:
         return _activated_target(ownership, forum)
@@ -92,18 +92,19 @@ def ownership_on(shard: str, forum: int) -> Ownership:
 
 def _on_shard[T](shard: str, read: Callable[[], T]) -> T:
     """Run a read; once more on a new connection if a kept one turns out broken."""
-    health.refuse_if_down(shard)  # once: a broken kept connection must not use up the attempt
-    for is_last in (False, True):
-        try:
-            result = read()
-        except (DatabaseError, InterfaceError) as error:
-            if not is_connection_lost(error):
-                raise
-            connections[shard].close()
-            if is_last:
-                health.failed(shard)
-                raise ShardUnavailable(shard) from error
-        else:
-            health.answered(shard)
-            return result
+    with health.place_at(shard):  # once: a broken kept connection must not use up the attempt
+        for is_last in (connections[shard].connection is None, True):
+            try:
+                result = read()
+            except (DatabaseError, InterfaceError) as error:
+                if not is_connection_lost(error):
+                    health.answered(shard)
+                    raise
+                connections[shard].close()
+                if is_last:
+                    health.failed(shard)
+                    raise ShardUnavailable(shard) from error
+            else:
+                health.answered(shard)
+                return result
     raise AssertionError("unreachable")

@@ -114,24 +114,31 @@ def _attempt[T](forum: OpenForum, run: Callable[[threading.Event], T]) -> T:
 
     ``run`` sets the event it is given once a lost connection would leave the outcome unknown.
     """
-    health.refuse_if_down(forum.shard)  # once: a broken kept connection must not use up the attempt
-    for is_last in (False, False, True):
-        begun = threading.Event()
-        try:
-            return run(begun)
-        except (DatabaseError, InterfaceError) as error:
-            refusal = refusal_of(error, forum=forum.forum_id, shard=forum.shard)
-            if refusal is not None:
-                raise refusal from error
-            if is_connection_lost(error):
-                connections[forum.shard].close()
-                if begun.is_set() or is_last:
-                    health.failed(forum.shard)
-                    raise ShardUnavailable(forum.shard, may_have_happened=begun.is_set()) from error
-            elif sqlstate_of(error) not in REPEATABLE or is_last:
-                raise
-            retries.total += 1
+    with health.place_at(forum.shard):  # once: a broken kept connection must not use up the attempt
+        for is_last in (False, False, True):
+            was_kept = connections[forum.shard].connection is not None
+            begun = threading.Event()
+            try:
+                return run(begun)
+            except (DatabaseError, InterfaceError) as error:
+                if is_connection_lost(error):
+                    connections[forum.shard].close()
+                    if begun.is_set() or is_last or not was_kept:
+                        health.failed(forum.shard)
+                        raise ShardUnavailable(forum.shard, may_have_happened=begun.is_set()) from error
+                else:
+                    health.answered(forum.shard)
+                    _raise_unless_repeatable(error, forum, is_last=is_last)
+                retries.total += 1
     raise AssertionError("unreachable")
+
+
+def _raise_unless_repeatable(error: Exception, forum: OpenForum, *, is_last: bool) -> None:
+    refusal = refusal_of(error, forum=forum.forum_id, shard=forum.shard)
+    if refusal is not None:
+        raise refusal from error
+    if sqlstate_of(error) not in REPEATABLE or is_last:
+        raise error
 
 
 def _transaction[T](forum: OpenForum, write: Callable[[OpenForum], T], entered: threading.Event) -> T:
