@@ -8,7 +8,8 @@ from forum_backend.domain.disqus import AuthorRecord, PostRecord, Problem, Recor
 from forum_backend.domain.text import sanitise_html
 from forum_backend.services.import_disqus.report import Remark, changed, problem_as_remark
 
-BATCH_RECORDS: Final = 2_000
+# A mover waits at most 100 ms for the running transaction, so batches are short; four times as many gain a tenth.
+BATCH_RECORDS: Final = 500
 BATCH_CHARACTERS: Final = 4 << 20
 TITLE_LENGTH, NAME_LENGTH = 300, 200
 

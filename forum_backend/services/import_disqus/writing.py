@@ -21,8 +21,16 @@ from forum_backend.services.import_disqus.tree import Place, PlacedPost, Tree
 # The row lock keeps two imports into one forum apart; posting goes on beside it, for it does not lock out key shares.
 OPEN_SQL = "SELECT FROM forum WHERE forum_id = %s AND NOT is_deleted FOR NO KEY UPDATE"
 IDS_SQL = "SELECT (nextval('routed_id_seq') << %s) | %s FROM generate_series(1, %s)"
-THREADS_SQL = "SELECT dsq_id, created_at, id, is_deleted FROM thread WHERE forum_id = %s AND dsq_id = ANY(%s)"
-POSTS_SQL = "SELECT dsq_id, created_at, id, thread_id, path FROM post WHERE forum_id = %s AND dsq_id = ANY(%s)"
+# Bounds and an order that the index on (forum_id, dsq_id) serves best. With plain equality a planner that knows nothing
+# of this forum yet may choose another index, and would read the whole forum for each batch.
+FOUND_SQL = """
+SELECT found.* FROM unnest(%s::bigint[]) AS wanted (number) CROSS JOIN LATERAL (
+    SELECT dsq_id, created_at, id, {columns} FROM {table}
+    WHERE forum_id = %s AND dsq_id >= wanted.number AND dsq_id <= wanted.number ORDER BY dsq_id LIMIT 1
+) AS found
+"""
+THREADS_SQL = FOUND_SQL.format(table="thread", columns="is_deleted")
+POSTS_SQL = FOUND_SQL.format(table="post", columns="thread_id, path")
 # An export of this very forum names rows that never were imported by their own ids.
 OWN_THREADS_SQL = """
 SELECT id, created_at, id, is_deleted FROM thread WHERE forum_id = %s AND id = ANY(%s) AND dsq_id IS NULL
@@ -170,7 +178,7 @@ class _BatchWriter:
                 if key in records and _is_same_second(records[key].created_at, created_at):
                     there.add(key)
         if wanted:
-            self._cursor.execute(query, [forum, list(wanted)])
+            self._cursor.execute(query, [list(wanted), forum])
             for key, _created_at, *row in self._cursor.fetchall():
                 rows[key] = tuple(row)
                 there.add(key)
