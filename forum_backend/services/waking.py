@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 WAKE_CHANNEL = "forum:wake"
 DIRECTORY_CHANNEL = "forum:directory"
 MOST_WAITING = 10_000
+# The first call goes out at once; what comes in a rush goes out together.
+PACE_S = 0.005
 _PAUSE_AFTER_FAILURE_S = 1.0
 
 
@@ -40,7 +42,10 @@ class Bell:
             self._something.notify()
 
     def _publish_for_ever(self) -> None:
-        client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5)
+        client = redis.Redis.from_url(
+            settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, single_connection_client=True
+        )
+        rest = threading.Event()
         while True:
             with self._something:
                 self._something.wait_for(lambda: self._waiting)
@@ -48,12 +53,13 @@ class Bell:
             try:
                 for channel, message in messages:
                     client.publish(channel, message)
+                rest.wait(PACE_S)
             except redis.RedisError as error:
                 logger.warning(
                     "Redis did not take a wake-up call; polling does the work",
                     extra={"action": "wake", "error": type(error).__name__},
                 )
-                threading.Event().wait(_PAUSE_AFTER_FAILURE_S)
+                rest.wait(_PAUSE_AFTER_FAILURE_S)
 
 
 bell = Bell()

@@ -21,6 +21,15 @@ def _checked(name: str, text: str, longest: int) -> str:
         raise Invalid(f"The {name} is empty", fields={name: "some text"})
     if len(text) > longest:
         raise Invalid(f"The {name} is too long", fields={name: f"at most {longest} characters"})
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if "\x00" in text or not _is_unicode(text):
         raise Invalid(f"The {name} holds characters that are none", fields={name: "valid Unicode without NUL"})
     return text
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8: no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
