@@ -97,7 +97,7 @@ def profile_by(*, username: str) -> Shape:
     """The public profile of a user, whatever the case of the name. ``NotFound`` for an unknown or closed account."""
     if len(username) > MAX_USERNAME or not username.isascii() or not username.isprintable():
         raise NotFound("user", username)
-    user = User.objects.filter(username__iexact=username, is_active=True).first()
+    user = User.objects.named(username).filter(is_active=True).first()
     if user is None:
         raise NotFound("user", username)
     return profile_of(user)

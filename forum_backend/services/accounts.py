@@ -92,7 +92,7 @@ def _name_profile(user: User, display_name: str) -> None:
 
 def ensure_user(*, username: str, is_staff: bool, password: str | None = None, now: datetime) -> User:
     """The account of this name, made if needed; becomes staff, and gets the password, if that is asked for."""
-    user = User.objects.filter(username__iexact=username).first()
+    user = User.objects.named(username).first()
     if user is None:
         user = User(username=username, is_staff=is_staff, joined_at=now)
         _refuse_bad_name(user)
@@ -133,7 +133,7 @@ def authenticate(*, username: str, password: str) -> User:
     """The account of these credentials; ``NotAuthenticated`` in the same time whether the name exists or not."""
     if len(username) > 150 or len(password) > MAX_PASSWORD or "\x00" in username + password:
         raise NotAuthenticated("The username or the password is wrong")
-    user = User.objects.filter(username__iexact=username).first()
+    user = User.objects.named(username).first()
     if user is None:
         make_password(password)
         raise NotAuthenticated("The username or the password is wrong")

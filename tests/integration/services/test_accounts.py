@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections, transaction
 from django.utils import timezone
 
 from forum_backend.data.control.accounts.models import AccountOutbox, User
@@ -87,3 +88,11 @@ def test_author_cards_take_the_profile_or_the_account() -> None:
     }
     forget_card(named.pk)
     assert author_cards([named.pk]) == {named.pk: cards[named.pk]}
+
+
+def test_a_name_is_found_in_any_case_and_by_an_index() -> None:
+    user = make_user(username=unique("Cased"))
+    assert User.objects.named(user.username.upper()).get() == user
+    with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        assert "account_username_unique" in User.objects.named("anybody").explain()

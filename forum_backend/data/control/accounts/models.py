@@ -15,8 +15,12 @@ USERNAME = RegexValidator(
 class UserManager(BaseUserManager["User"]):
     """Finds users by name whatever its case, as sign-in does."""
 
+    def named(self, username: str) -> "models.QuerySet[User]":
+        """The account of this name. Not ``iexact``: that asks for UPPER(…), for which there is no index."""
+        return self.alias(lowered=Lower("username")).filter(lowered=username.lower())
+
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(username__iexact=username)
+        return self.named(username or "").get()
 
 
 class User(AbstractBaseUser):
