@@ -98,7 +98,7 @@ class NewThreadForm(KeyedForm):
 
 class ReplyForm(KeyedForm):
     body = _text("Your reply", MAX_BODY_LENGTH, rows=4, strip=False)
-    parent = forms.RegexField(r"^[0-9]{0,19}$", required=False, widget=forms.HiddenInput)
+    parent = forms.RegexField(r"^[0-9]{0,18}$", required=False, widget=forms.HiddenInput)
 
 
 class EditPostForm(PageForm):

@@ -11,7 +11,7 @@ from forum_backend.services.accounts import Account
 from forum_backend.web.forms import EditPostForm, PageForm, ReplyForm
 from forum_backend.web.viewer import SeeOther, may_moderate, member, post_address
 from forum_backend.web.views.form_pages import form_page
-from forum_backend.web.views.threads import order_of, thread_response
+from forum_backend.web.views.threads import number_in, order_of, thread_response
 
 
 def _address(post: int, order: PostOrder = PostOrder.NESTED) -> str:
@@ -33,7 +33,7 @@ def reply(request: HttpRequest, thread_id: int) -> HttpResponse:
     account = member(request)
     form = ReplyForm(request.POST)
     order = order_of(request.POST.get("order", ""))
-    parent = int(request.POST["parent"]) if request.POST.get("parent", "").isdecimal() else None
+    parent = number_in(request.POST.get("parent", ""))
     if form.is_valid():
         try:
             post = posts.create_post(

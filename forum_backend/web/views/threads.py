@@ -28,7 +28,7 @@ CHANGES = {
 
 @require_safe
 def show(request: HttpRequest, thread_id: int, slug: str = "") -> HttpResponse:  # noqa: ARG001 (slugs are for people)
-    reply_to = _number(request.GET.get("reply", ""))
+    reply_to = number_in(request.GET.get("reply", ""))
     return thread_response(request, thread_id, reply=ReplyForm(), reply_to=reply_to)
 
 
@@ -37,7 +37,7 @@ def thread_response(
 ) -> HttpResponse:
     """The page of a thread, with a form to reply to it, or to one of its posts."""
     account = viewer(request)
-    start = PageStart(after=_number(request.GET.get("after", "")), before=_number(request.GET.get("before", "")))
+    start = PageStart(after=number_in(request.GET.get("after", "")), before=number_in(request.GET.get("before", "")))
     page = thread_page(
         thread=thread_id,
         order=order_of(order or request.GET.get("order", "")),
@@ -119,5 +119,6 @@ def order_of(text: str) -> PostOrder:
     return PostOrder(text) if text in set(PostOrder) else PostOrder.NESTED
 
 
-def _number(text: str) -> int | None:
+def number_in(text: str) -> int | None:
+    """The number that a field or an address holds, if it is one that the databases keep."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None

@@ -130,3 +130,11 @@ def test_guessing_a_password_is_slowed_down(browser: Browser, member: User, sett
     late = browser.send("/sign-in", {"username": member.username, "password": PASSWORD})
     assert late.status_code == 422
     assert "Try again in" in late.content.decode()
+
+
+@pytest.mark.parametrize("parent", ["9" * 5_000, "9" * 19, "x"])
+def test_a_parent_that_is_no_id_is_refused(browser: Browser, parent: str) -> None:
+    thread = factories.make_thread(factories.make_forum().forum_id)
+    browser.sign_in(factories.make_user())
+    fields = {**browser.hidden(f"/t/{thread.pk}/"), "body": "A reply", "parent": parent}
+    assert browser.client.post(f"/t/{thread.pk}/reply", fields).status_code == 422
