@@ -11,11 +11,11 @@ from django.conf import settings
 from django.db import connections, transaction
 
 from forum_backend.data.control.moves.models import StatusEvent
-from forum_backend.queries.shapes import timestamp
+from forum_backend.queries.status import status_shape
+from forum_backend.queries.streams import STATUS_STREAM
 
 logger = logging.getLogger(__name__)
 
-STATUS_STREAM = "forum:status"
 STREAM_LENGTH = 10_000
 _PAUSE_AFTER_FAILURE_S = 1.0
 _NEXT_NUMBER = (
@@ -32,11 +32,6 @@ def record_status(*, type: str, data: dict[str, Any], now: datetime, move_id: in
     event = StatusEvent.objects.create(number=number, type=type, data=data, move_id=move_id, at=now)
     transaction.on_commit(lambda: status_stream.publish(event), using="default")
     return event
-
-
-def status_shape(event: StatusEvent) -> dict[str, Any]:
-    """A status event as readers see it."""
-    return {"number": event.number, "type": event.type, "at": timestamp(event.at), "data": event.data}
 
 
 class StatusStream:

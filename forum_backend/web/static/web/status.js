@@ -71,7 +71,7 @@ follow({
   onEvent,
   onSnapshot: ({ data }) => {
     data.shards.forEach(showShard);
-    [...data.moves].sort((one, other) => Number(one.id) - Number(other.id)).forEach(showMove);
+    [...data.moves.running, ...data.moves.finished].sort((one, other) => Number(one.id) - Number(other.id)).forEach(showMove);
   },
   onState: showState,
 });
