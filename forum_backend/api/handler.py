@@ -29,7 +29,7 @@ type Scope = dict[str, Any]
 type Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 type Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-ADDRESSES_KEPT = 4_096
+ADDRESSES_KEPT, MAX_KEPT_LENGTH = 4_096, 200
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -47,7 +47,8 @@ class SlimHandler(ASGIHandler):
     def __init__(self, urlconf: str) -> None:
         BaseHandler.__init__(self)  # not ASGIHandler's: no middleware
         # Routes are tried one after the other; an address that was asked for lately is found at once.
-        self._match = lru_cache(ADDRESSES_KEPT)(get_resolver(urlconf).resolve)
+        self._resolve = get_resolver(urlconf).resolve
+        self._recent = lru_cache(ADDRESSES_KEPT)(self._resolve)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -74,7 +75,8 @@ class SlimHandler(ASGIHandler):
         route = "(none)"
         try:
             request = _request(scope, body)
-            match = self._match(request.path_info)
+            path = request.path_info
+            match = (self._recent if len(path) <= MAX_KEPT_LENGTH else self._resolve)(path)
             route = f"/{match.route}"
             request.resolver_match = match
             found = match.func(request, *match.args, **match.kwargs)

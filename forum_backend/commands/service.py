@@ -67,6 +67,7 @@ def processes(*, environment: Mapping[str, str], host: str, port: int, workers: 
     web += ["--workers", str(workers), "--no-access-log", "--ws", "websockets-sansio"]
     # Frames are small and live: compressing each for each follower costs more than it saves.
     web += ["--ws-per-message-deflate", "false", "--ws-max-size", "4096"]
+    web += ["--ws-max-size", "16384"]  # clients of a websocket have nothing to say here
     web += ["--timeout-graceful-shutdown", "3", "--log-level", "warning"]
     celery = ["celery", "-A", "workers.app"]
     worker = [*celery, "worker", "--concurrency", "2", "-Q", "default,moves", "--loglevel", "WARNING"]
