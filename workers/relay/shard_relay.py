@@ -136,7 +136,8 @@ class ShardRelay:
             raise
         except Exception:
             publisher.fail()
-            connections[self.shard].close()
+            for connection in connections.all(initialized_only=True):  # authors come from other databases
+                connection.close()
             logger.exception("Events were not published", extra={"action": "publish", "shard": self.shard})
 
     def _set_aside(self) -> list[int]:
