@@ -3,9 +3,8 @@
 from datetime import datetime
 
 from django.db import IntegrityError, connections, transaction
-from django.db.models import F
 
-from forum_backend.data.control.directory.models import ForumPlacement, Shard
+from forum_backend.data.control.directory.models import ForumPlacement
 from forum_backend.data.shard.models import Forum, ForumCounters
 from forum_backend.domain.errors import AlreadyTaken, IdempotencyMismatch, Invalid, NotFound
 from forum_backend.domain.events import ForumCreated, ForumDeleted, ForumUpdated
@@ -17,7 +16,7 @@ from forum_backend.services.accounts import Account
 from forum_backend.services.forum_write import OpenForum, forum_write
 from forum_backend.services.idempotency import checked_key, request_digest
 from forum_backend.services.permissions import refuse_unless_moderator
-from forum_backend.services.placing import least_loaded_shard
+from forum_backend.services.placing import claim, claim_shard
 from routers.directory import Location, directory
 from routers.registry import registry
 
@@ -83,10 +82,9 @@ def _placed_before(owner_id: int, slug: str, key: str | None, digest: bytes) -> 
 
 
 def _place(owner_id: int, slug: str, key: str | None, digest: bytes, shard: str | None) -> ForumPlacement:
-    chosen = registry.ensure(shard) if shard else least_loaded_shard()
+    chosen = claim(shard) if shard else claim_shard()
     try:
         with transaction.atomic(using="default"):
-            Shard.objects.filter(pk=chosen).update(placed_since=F("placed_since") + 1)
             return ForumPlacement.objects.create(
                 owner_id=owner_id,
                 slug=slug,

@@ -99,8 +99,9 @@ def delete_post(*, post_id: int, account: Account, now: datetime) -> None:
             return
         post.is_deleted = True
         post.save(using=forum.shard, update_fields=["is_deleted"])
-        event = PostDeleted(subject_id=post_id, thread_id=post.thread_id, author_id=post.author_id)
-        outbox.record(forum, event, now=now)
+        deleted = PostDeleted(subject_id=post_id, thread_id=post.thread_id, author_id=post.author_id)
+        # Spam was never counted, so nothing is counted back.
+        outbox.record(forum, PostUpdated(subject_id=post_id) if post.is_spam else deleted, now=now)
 
     forum_write(forum_of(post_id), write)
 

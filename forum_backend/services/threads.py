@@ -86,7 +86,7 @@ def delete_thread(*, thread_id: int, account: Account, now: datetime) -> None:
         refuse_unless_moderator(account, thread.forum)
         thread.is_deleted = True
         thread.save(using=forum.shard, update_fields=["is_deleted"])
-        shown = Post.objects.using(forum.shard).filter(thread_id=thread_id, is_deleted=False).count()
+        shown = Post.objects.using(forum.shard).filter(thread_id=thread_id, is_deleted=False, is_spam=False).count()
         outbox.record(forum, ThreadDeleted(subject_id=thread_id, posts=shown), now=now)
 
     forum_write(forum_of(thread_id), write)

@@ -13,7 +13,7 @@ from forum_backend.data.shard.models import Forum, OutboxEvent
 from forum_backend.domain.errors import AlreadyTaken
 from forum_backend.queries.forums import forum_by, forum_page
 from forum_backend.services.forums import create_forum
-from forum_backend.services.placing import ROWS_OF_A_NEW_FORUM, least_loaded_shard
+from forum_backend.services.placing import ROWS_OF_A_NEW_FORUM, claim_shard
 from routers.directory import directory
 from tests.factories import make_user, unique
 
@@ -46,9 +46,22 @@ def test_a_forum_goes_to_the_shard_with_the_least_load(loads: None) -> None:
     assert placed == ["shard_02"] * 3 + ["shard_01", "shard_02", "shard_01"]
 
 
+def test_forums_made_at_the_same_moment_spread(loads: None) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        placed = list(pool.map(lambda _number: claim_and_close(), range(6)))
+    assert sorted(placed) == sorted(["shard_00", "shard_01", "shard_02"] * 2)
+
+
+def claim_and_close() -> str:
+    try:
+        return claim_shard()
+    finally:
+        connections.close_all()
+
+
 def test_a_draining_shard_gets_none(loads: None) -> None:
     Shard.objects.exclude(pk="shard_01").update(state=Shard.State.DRAINING)
-    assert {least_loaded_shard() for _number in range(3)} == {"shard_01"}
+    assert {claim_shard() for _number in range(3)} == {"shard_01"}
 
 
 def test_a_forum_is_written_where_its_directory_says() -> None:

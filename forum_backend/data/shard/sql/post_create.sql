@@ -33,7 +33,8 @@ BEGIN
     END IF;
 
     SELECT t.is_closed INTO found_thread FROM thread t JOIN forum f ON f.forum_id = t.forum_id
-    WHERE t.id = p_thread AND NOT t.is_deleted AND NOT f.is_deleted;
+    WHERE t.id = p_thread AND NOT t.is_deleted AND NOT f.is_deleted
+    FOR KEY SHARE OF t;  -- who deletes the thread counts its posts first, so it waits for this one, or this one sees it
     IF NOT FOUND THEN
         outcome := 'no_thread';
     ELSIF found_thread.is_closed THEN
