@@ -25,6 +25,15 @@ logger = logging.getLogger(__name__)
 FRAMES_TAKEN, FRAME_BYTES = 100, 1024
 # Longer than the server's pings wait: who answers none of them is cut off by those.
 CLOSE_LIMIT_S = 60.0
+# Whoever missed more than this begins anew: a snapshot costs less than a long history.
+MOST_REPLAYED = 1_000
+
+
+def refusal_to_resume(*, after: int, last: int) -> str | None:
+    """Why a client cannot go on from ``after`` and is given a snapshot instead; None if it can."""
+    if after > last:
+        return "ahead"
+    return "behind" if last - after > MOST_REPLAYED else None
 
 
 class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -99,10 +108,10 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         return int(text) if text.isascii() and text.isdigit() and len(text) < 13 else -1
 
     async def _begin(self, source: Source, after: int | None) -> None:
-        if after is not None and after > await source.last_number():
-            await self._send({"type": "error", "code": "ahead"})
-            after = None
-        if after is None:
+        refusal = None if after is None else refusal_to_resume(after=after, last=await source.last_number())
+        if refusal is not None:
+            await self._send({"type": "error", "code": refusal})
+        if after is None or refusal is not None:
             await self._send_snapshot(source)
         else:
             self._last = after

@@ -10,11 +10,12 @@ import redis
 from django.conf import settings
 from django.utils import timezone
 
-from forum_backend.domain.events import ForumImported
+from forum_backend.domain.events import ForumImported, ForumUpdated
 from forum_backend.embedded import EmbeddedServers
+from forum_backend.realtime.sockets import MOST_REPLAYED
 from forum_backend.services import forums, outbox, posts
 from forum_backend.services.accounts import Account
-from forum_backend.services.forum_write import forum_write
+from forum_backend.services.forum_write import OpenForum, forum_write
 from tests.factories import make_forum, make_thread, make_user
 from tests.integration.realtime.follower import follow
 from tests.integration.relay.writing import is_relayed, write_from_threads, write_posts
@@ -152,6 +153,24 @@ async def test_after_the_last_number(port: int, running: Relay) -> None:
     async with follow(port, f"/ws/forums/{forum.forum_id}?after=99") as follower:
         assert await follower.frame() == {"type": "error", "code": "ahead"}
         assert (await follower.frame())["type"] == "snapshot"
+
+
+async def test_far_behind_begins_with_a_snapshot(port: int, running: Relay) -> None:
+    forum = await aside(make_forum)
+    last = MOST_REPLAYED + 1
+
+    def write(opened: OpenForum) -> None:
+        for _ in range(last):
+            outbox.record(opened, ForumUpdated(subject_id=forum.forum_id), now=timezone.now())
+
+    await aside(forum_write, forum.forum_id, write)
+    await aside(eventually, lambda: is_relayed(forum.shard_id, forum.forum_id))
+    async with follow(port, f"/ws/forums/{forum.forum_id}?after=0") as follower:
+        assert await follower.frame() == {"type": "error", "code": "behind"}
+        snapshot = await follower.frame()
+        assert (snapshot["type"], snapshot["number"]) == ("snapshot", last)
+    async with follow(port, f"/ws/forums/{forum.forum_id}?after=1") as follower:
+        assert await follower.until(last) == list(range(2, last + 1))
 
 
 @pytest.mark.parametrize(
