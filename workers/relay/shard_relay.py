@@ -136,8 +136,7 @@ class ShardRelay:
             raise
         except Exception:
             publisher.fail()
-            for connection in connections.all(initialized_only=True):  # authors come from other databases
-                connection.close()
+            connections.close_all()  # this thread's; authors come from other databases
             logger.exception("Events were not published", extra={"action": "publish", "shard": self.shard})
 
     def _set_aside(self) -> list[int]:
