@@ -82,6 +82,20 @@ def _databases(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_broken_connections(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test that may have stopped a server, this thread connects anew and believes all shards."""
+    yield
+    if "servers" in request.fixturenames:
+        from django.db import connections
+
+        from routers.health import health
+
+        connections.close_all()
+        for alias in connections.databases:
+            health.answered(alias)
+
+
 @pytest.fixture
 def make_user() -> Callable[..., Any]:
     """Makes an account (and its profile, as the event would) with a name of its own."""
