@@ -68,7 +68,7 @@ def test_authors_change_titles_and_moderators_all_else(sign_in: SignIn, client: 
         ({"title": " \t"}, "title"),
         ({"title": "x" * 301}, "title"),
         ({"body": ""}, "body"),
-        ({"body": "x" * 50_001}, "body"),
+        ({"body": "x" * 20_001}, "body"),
         ({"body": "nul \x00"}, "body"),
         ({"title": 5}, "title"),
         ({"title": None}, "title"),
