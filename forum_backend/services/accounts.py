@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from forum_backend.data.control.accounts.models import AccountOutbox, ApiToken, User
 from forum_backend.domain.errors import AlreadyTaken, ForumError, Invalid, NotAuthenticated, NotFound
 from forum_backend.queries.profiles import own_account
+from forum_backend.services.passwords import hashing_place
 from forum_backend.services.profiles import update_profile
 from forum_backend.services.waking import wake_relay
 
@@ -47,7 +48,8 @@ def register(*, username: str, password: str, email: str = "", display_name: str
     """A new account. ``Invalid`` names the fields at fault; ``AlreadyTaken`` if the name is, in whatever case."""
     user = User(username=username, email=email, joined_at=now)
     _refuse_invalid(user, password)
-    user.set_password(password)
+    with hashing_place():
+        user.set_password(password)
     _save_new(user, now)
     if display_name.strip():
         _name_profile(user, display_name.strip())
@@ -96,12 +98,14 @@ def ensure_user(*, username: str, is_staff: bool, password: str | None = None, n
     if user is None:
         user = User(username=username, is_staff=is_staff, joined_at=now)
         _refuse_bad_name(user)
-        user.password = make_password(password)
+        with hashing_place():
+            user.password = make_password(password)
         _save_new(user, now)
         return user
     user.is_staff = user.is_staff or is_staff
-    if password and not check_password(password, user.password):
-        user.set_password(password)
+    with hashing_place():
+        if password and not check_password(password, user.password):
+            user.set_password(password)
     user.save(update_fields=["is_staff", "password"])
     return user
 
@@ -134,10 +138,10 @@ def authenticate(*, username: str, password: str) -> User:
     if len(username) > 150 or len(password) > MAX_PASSWORD or "\x00" in username + password:
         raise NotAuthenticated("The username or the password is wrong")
     user = User.objects.named(username).first()
-    if user is None:
-        make_password(password)
-        raise NotAuthenticated("The username or the password is wrong")
-    if not check_password(password, user.password) or not user.is_active:
+    with hashing_place():
+        # For a name that does not exist the work is done all the same.
+        is_right = check_password(password, user.password if user else make_password(None))
+    if user is None or not is_right or not user.is_active:
         raise NotAuthenticated("The username or the password is wrong")
     return user
 

@@ -4,14 +4,16 @@ import io
 import threading
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.utils import timezone
 
 from forum_backend.data.control.accounts.models import AccountOutbox, User
-from forum_backend.domain.errors import NotAuthenticated
+from forum_backend.domain.errors import NotAuthenticated, Overloaded
 from forum_backend.queries.profiles import author_cards, forget_card
 from forum_backend.services import accounts
+from forum_backend.services.passwords import hashing_place
 from forum_backend.services.profiles import update_profile
 from tests.factories import make_user, unique
 
@@ -96,3 +98,13 @@ def test_a_name_is_found_in_any_case_and_by_an_index() -> None:
     with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         assert "account_username_unique" in User.objects.named("anybody").explain()
+
+
+def test_passwords_are_hashed_in_a_few_threads_at_once_and_older_hashes_count() -> None:
+    user = make_user()
+    user.password = Argon2PasswordHasher().encode("a-kettle-of-fish", "salt-of-long-ago")
+    user.save(update_fields=["password"])
+    assert accounts.authenticate(username=user.username, password="a-kettle-of-fish") == user
+    with hashing_place(), hashing_place(), pytest.raises(Overloaded), hashing_place(0):
+        raise AssertionError("a third place was given")
+    assert accounts.authenticate(username=user.username, password="a-kettle-of-fish") == user
