@@ -12,6 +12,8 @@ import django
 django.setup()
 
 from channels.routing import URLRouter  # noqa: E402  (from here on the apps are needed)
+from django.conf import settings  # noqa: E402
+from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 
 from forum_backend.api.handler import SlimHandler  # noqa: E402
 from forum_backend.queries.read_pool import read_pools  # noqa: E402
@@ -30,6 +32,8 @@ class Application:
     """Sends each connection to its lane."""
 
     def __init__(self) -> None:
+        if settings.SECRET_KEY in ("", settings.INSECURE_SECRET_KEY) and not settings.DEBUG:
+            raise ImproperlyConfigured("Set SECRET_KEY to a long random text: sessions are signed with it")
         self._api = SlimHandler("forum_backend.api.urls")
         self._pages = PageLane()
         self._websockets: Any = URLRouter(websocket_urlpatterns)
