@@ -35,7 +35,8 @@ class Bell:
         with self._something:
             if len(self._waiting) < MOST_WAITING:
                 self._waiting[channel, message] = None
-            if self._pid != os.getpid():  # also after a fork: threads do not come along
+            # After a fork threads do not come along; one that died of something unforeseen is replaced.
+            if self._pid != os.getpid() or self._thread is None or not self._thread.is_alive():
                 self._pid = os.getpid()
                 self._thread = threading.Thread(target=self._publish_for_ever, name="bell", daemon=True)
                 self._thread.start()
