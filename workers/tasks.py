@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from forum_backend.queries.moves import due_moves
-from forum_backend.services import shards
+from forum_backend.services import retention, shards
 from workers.app import celery_app
 from workers.rebalance.runner import drive
 
@@ -25,3 +25,9 @@ def advance_move(move_id: int, token: int) -> None:
 def measure_shards() -> None:
     """Refresh the load figures of the fleet."""
     shards.measure_shards(now=timezone.now())
+
+
+@celery_app.task  # type: ignore[untyped-decorator]
+def forget_old() -> None:
+    """Delete what has served its purpose."""
+    retention.forget_old(now=timezone.now())
