@@ -10,6 +10,8 @@ const NEVER_AGAIN = new Set([4000, 4001, 4004, 4401]); // bad id, no such forum,
  * beginning; `onState(state)` is "live", "waiting" or "off".
  */
 export function follow({ path, after, onEvent, onSnapshot, onState }) {
+  let isOver = false;
+  let error = null;
   let last = after;
   let pause = FIRST_PAUSE_MS;
   let socket = null;
@@ -17,13 +19,15 @@ export function follow({ path, after, onEvent, onSnapshot, onState }) {
 
   function connect() {
     clearTimeout(timer);
+    error = null;
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     socket = new WebSocket(`${scheme}//${location.host}${path}?after=${last}`);
     socket.addEventListener("open", () => onState("live"));
     socket.addEventListener("message", (message) => receive(JSON.parse(message.data)));
     socket.addEventListener("close", (closed) => {
       socket = null;
-      if (NEVER_AGAIN.has(closed.code)) {
+      if (NEVER_AGAIN.has(closed.code) || error === "forbidden") {
+        isOver = true;
         onState("off");
         return;
       }
@@ -34,6 +38,10 @@ export function follow({ path, after, onEvent, onSnapshot, onState }) {
   }
 
   function receive(frame) {
+    if (frame.type === "error") {
+      error = frame.code; // 4003 is for "not now" and for "not for you": only this tells them apart
+      return;
+    }
     pause = FIRST_PAUSE_MS;
     if (frame.type === "snapshot") {
       last = frame.number;
@@ -45,7 +53,7 @@ export function follow({ path, after, onEvent, onSnapshot, onState }) {
   }
 
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && socket === null) connect();
+    if (!document.hidden && socket === null && !isOver) connect();
   });
   connect();
 }
