@@ -57,13 +57,8 @@ def forum_page(forum_id: int, *, for_staff: bool = False) -> Shape:
     return _located(shape) if for_staff else shape
 
 
-def last_number(forum_id: int) -> int:
-    """The number of a forum's newest event; what is read after it is at least as new."""
-    return forum_read(forum_id, lambda alias: number_on(alias, forum_id))
-
-
 def number_on(alias: str, forum_id: int) -> int:
-    """As ``last_number``, inside a read of the forum."""
+    """The number of a forum's newest event, inside a read of it; what is read after it is at least as new."""
     counters = ForumCounters.objects.using(alias).filter(pk=forum_id)
     return counters.values_list("last_number", flat=True).first() or 0
 

@@ -78,7 +78,7 @@ def update_post(*, post_id: int, account: Account, body: str, now: datetime) -> 
         refuse_unless_author_or_moderator(account, post)
         if post.is_deleted or post.is_spam:
             raise Conflict("This post was taken away")
-        if post.thread.is_closed and not may_moderate(account, post.forum):
+        if post.thread.is_closed and not may_moderate(account, post.forum.owner_id):
             raise Closed
         if post.body != body:
             post.body, post.html, post.edited_at = body, html, now

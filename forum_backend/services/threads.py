@@ -72,7 +72,7 @@ def update_thread(*, thread_id: int, account: Account, changes: dict[str, Any], 
 
 
 def _refuse_changes(account: Account, thread: Thread, changes: dict[str, Any]) -> None:
-    if may_moderate(account, thread.forum):
+    if may_moderate(account, thread.forum.owner_id):
         return
     if thread.author_id != account.id or thread.is_closed or changes.keys() - {"title"}:
         raise Forbidden("Authors change the titles of their open threads; all else is for the forum's owner and staff")

@@ -7,6 +7,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from forum_backend.data.control.accounts.models import User
 from forum_backend.domain.errors import Forbidden, NotAuthenticated
+from forum_backend.services import permissions
 from forum_backend.services.accounts import Account, account_of
 
 
@@ -39,8 +40,8 @@ def staff(request: HttpRequest) -> Account:
 
 
 def may_moderate(account: Account | None, owner_id: int) -> bool:
-    """Whether to show what the forum's owner and staff may do; the services decide."""
-    return account is not None and (account.is_staff or account.id == owner_id)
+    """Whether to show what the forum's owner and staff may do; nobody who is not signed in."""
+    return account is not None and permissions.may_moderate(account, owner_id)
 
 
 def safe_next(request: HttpRequest, address: str) -> str:
