@@ -59,10 +59,11 @@ APPLICATION_DATABASES = {
 DATABASE_ROUTERS = ["routers.forum_partition.ForumPartitionRouter", "routers.application.ApplicationRouter"]
 FORUM_DIRECTORY = "routers.directory.directory"
 
-# One process has at most SERVICE_THREADS + READ_POOL_SIZE connections to each database.
+# One process has at most SERVICE_THREADS + READ_POOL_SIZE + WRITE_POOL_SIZE connections to each database.
 SERVICE_THREADS = env.int("SERVICE_THREADS", 8)
 SERVICE_QUEUE = env.int("SERVICE_QUEUE", 256)
 READ_POOL_SIZE = env.int("READ_POOL_SIZE", 4)
+WRITE_POOL_SIZE = env.int("WRITE_POOL_SIZE", 4)
 # Off behind a pooler that gives each transaction another connection and does not follow prepared statements.
 PREPARED_STATEMENTS = env.bool("PREPARED_STATEMENTS", True)
 STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 10_000)

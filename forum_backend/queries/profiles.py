@@ -40,15 +40,23 @@ def author_cards(ids: Iterable[int]) -> dict[int, Shape]:
     return cards
 
 
+def kept_card(user_id: int) -> Shape | None:
+    """The card of a user if it is in memory: no query, for the event loop."""
+    with _lock:
+        card: Shape | None = _cards.get(user_id)
+    return card
+
+
 def forget_card(user_id: int) -> None:
     """The next reader of this process gets the user's card as it is now."""
     with _lock:
         _cards.pop(user_id, None)
 
 
-def with_authors(shapes: list[Shape], *, key: str = "author") -> list[Shape]:
+def with_authors(shapes: list[Shape], *, key: str = "author", cards: dict[int, Shape] | None = None) -> list[Shape]:
     """Give each shape its author's card under ``key`` (in place, and return them). Guests have no username."""
-    cards = author_cards(int(shape["author_id"]) for shape in shapes if shape.get("author_id"))
+    if cards is None:
+        cards = author_cards(int(shape["author_id"]) for shape in shapes if shape.get("author_id"))
     for shape in shapes:
         if "author_id" not in shape:
             continue

@@ -40,11 +40,12 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._positions: dict[Any, Any] = {}
         self._poll_now = asyncio.Event()
+        self._is_followed = asyncio.Event()
 
     async def start(self) -> None:
         """Begin to follow. Does nothing if it runs already."""
         if not self._tasks:
-            self._poll_now = asyncio.Event()
+            self._poll_now, self._is_followed = asyncio.Event(), asyncio.Event()
             works = (self._follow_streams, self._poll, self._follow_directory, self._follow_registry)
             self._tasks = [asyncio.create_task(self._keep(work), name=work.__name__) for work in works]
 
@@ -69,6 +70,7 @@ class Hub:
         feed = self._feeds.get(source.key)
         if feed is None:
             feed = self._feeds[source.key] = Feed(source)
+            self._is_followed.set()
         await feed.join(client)
 
     def leave(self, source: Source, client: Client) -> None:
@@ -81,6 +83,8 @@ class Hub:
         if not feed.clients:
             feed.close()
             del self._feeds[source.key]
+            if not self._feeds:
+                self._is_followed.clear()
 
     async def _keep(self, work: Callable[[], Awaitable[None]]) -> None:
         """A task that must not die unnoticed."""
@@ -103,6 +107,9 @@ class Hub:
         try:
             self._positions.clear()
             while True:
+                if not self._feeds:
+                    self._positions.clear()
+                    await self._is_followed.wait()
                 await self._find_new_streams(client)
                 answer: Any = await client.xread(dict(self._positions), count=COUNT, block=int(BLOCK_S * 1000))
                 for stream, entries in answer or ():

@@ -18,7 +18,7 @@ from forum_backend.domain.errors import AlreadyTaken, ForumError, Invalid, NotAu
 from forum_backend.queries.profiles import own_account
 from forum_backend.services.passwords import hashing_place
 from forum_backend.services.profiles import update_profile
-from forum_backend.services.waking import wake_relay
+from forum_backend.services.waking import wake_accounts
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def _save_new(user: User, now: datetime) -> None:
             AccountOutbox.objects.create(type="user.registered", user=user, at=now)
     except IntegrityError as error:
         raise AlreadyTaken("username", user.username) from error
-    wake_relay("default")
+    wake_accounts()
 
 
 def _name_profile(user: User, display_name: str) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 
 import redis
 from django.conf import settings
@@ -11,10 +12,14 @@ logger = logging.getLogger(__name__)
 
 WAKE_CHANNEL = "forum:wake"
 DIRECTORY_CHANNEL = "forum:directory"
+ACCOUNTS = "default"
 MOST_WAITING = 10_000
 # The first call goes out at once; what comes in a rush goes out together.
 PACE_S = 0.005
 _PAUSE_AFTER_FAILURE_S = 1.0
+# A relay that was woken, or found something, goes on looking by itself for WATCH_S: so it is called less often than that.
+WATCH_S = 0.06
+CALLS_APART_S = 0.025
 
 
 class Bell:
@@ -66,9 +71,20 @@ class Bell:
 bell = Bell()
 
 
+_woken_at: dict[str, float] = {}
+
+
 def wake_relay(shard: str) -> None:
-    """A shard's outbox (or ``default``, the accounts') has something new."""
-    bell.ring(WAKE_CHANNEL, shard)
+    """A shard's outbox has something new; its relay need not be told if it was a moment ago."""
+    now = time.monotonic()
+    if now - _woken_at.get(shard, -CALLS_APART_S) >= CALLS_APART_S:
+        _woken_at[shard] = now
+        bell.ring(WAKE_CHANNEL, shard)
+
+
+def wake_accounts() -> None:
+    """The outbox of accounts has something new."""
+    bell.ring(WAKE_CHANNEL, ACCOUNTS)
 
 
 def tell_directories(forum: int, shard: str, epoch: int) -> None:

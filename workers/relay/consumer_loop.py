@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 BLOCK_S = 0.25
 COUNT = 500
+PACE_S = 0.05  # a look is a durable transaction: what comes within that time shares one
 SLOW_SWEEP_S = 5.0
 RETRY_S = 1.0
 START = "0-0"
@@ -42,6 +43,7 @@ class ConsumerLoop:
         try:
             while not self._stop.is_set():
                 self._one_look()
+                self._stop.wait(PACE_S)
         finally:
             self._redis.close()
             self._close_connections()

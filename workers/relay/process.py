@@ -8,6 +8,7 @@ from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from forum_backend.services.waking import ACCOUNTS
 from routers.registry import registry
 from workers.relay.accounts import AccountsConsumer
 from workers.relay.consumer_loop import ConsumerLoop
@@ -23,7 +24,6 @@ logger = logging.getLogger(__name__)
 WATCH_S = 0.25
 REGISTRY_S = 5.0
 STOP_S = 0.8
-ACCOUNTS = "default"
 
 
 class RelayProcess:

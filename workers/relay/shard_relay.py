@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from django.db import connections
 
+from forum_backend.services.waking import WATCH_S
 from routers.refusals import is_connection_lost
 from routers.registry import conninfo_of
 from workers.relay import numbering
@@ -18,6 +19,9 @@ from workers.relay.publishing import Publisher
 logger = logging.getLogger(__name__)
 
 POLL_S = LEASE_S / 3
+# While it watches, a relay looks this often for what nobody called it for; what comes in a rush is numbered together.
+LOOK_S = 0.003
+LOOK_SQL = "SELECT EXISTS (SELECT FROM outbox WHERE forum_id <> ALL(%s::int[]))"
 FIRST_RETRY_S = 0.02
 RECONNECT_S = 0.5
 ROUNDS_AT_A_TIME = 100
@@ -37,6 +41,8 @@ class ShardRelay:
         self._stop = stop
         self._aside: dict[int, float] = {}
         self._retry_s = FIRST_RETRY_S
+        self._watching_until = 0.0
+        self._left: frozenset[int] = frozenset()
 
     def run(self) -> None:
         try:
@@ -81,11 +87,19 @@ class ShardRelay:
                         logger.warning("Another relay took over", extra={"action": "relay", "shard": self.shard})
                         publisher.fail()
                         lease = None
-                self.bell.wait(pause_s)
+                self._wait(connection, pause_s)
             if lease is not None:
                 lease.release(connection)
         finally:
             publisher.close()
+
+    def _wait(self, connection: psycopg.Connection[Any], pause_s: float) -> None:
+        """Until the bell rings, or the pause is over; while it watches, also until there is something."""
+        while not self._stop.is_set() and LOOK_S < pause_s and time.monotonic() < self._watching_until:
+            if self.bell.wait(LOOK_S) or connection.execute(LOOK_SQL, [sorted(self._left)]).fetchone() == (True,):
+                return
+        if self.bell.wait(pause_s):
+            self._watching_until = time.monotonic() + WATCH_S
 
     def _drain(self, connection: psycopg.Connection[Any], lease: Lease, publisher: Publisher) -> float:
         """Number and publish until nothing waits; returns how long to sleep at most."""
@@ -93,9 +107,12 @@ class ShardRelay:
         for _round in range(ROUNDS_AT_A_TIME):
             done = self._number(connection, lease, left)
             left = done.left
+            if done.events:
+                self._watching_until = time.monotonic() + WATCH_S
             self._publish(connection, lease, publisher, done)
             if self._stop.is_set() or not (done.is_more or publisher.is_behind):
                 break
+        self._left = left
         return self._pause(left)
 
     def _number(self, connection: psycopg.Connection[Any], lease: Lease, left: frozenset[int]) -> Round:

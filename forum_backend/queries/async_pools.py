@@ -1,4 +1,8 @@
-"""The lane of hot reads: psycopg's asynchronous pools, one a shard and process, without Django between."""
+"""The lane of the hottest statements: psycopg's asynchronous pools, two a shard and process, without Django between.
+
+Reads and writes have pools of their own: a write may wait for a lock, and no reader may wait for that. The wait is
+short all the same: a write that has to wait longer belongs to a service thread.
+"""
 
 import asyncio
 from typing import Any
@@ -13,23 +17,33 @@ from routers.health import health
 from routers.refusals import is_connection_lost
 from routers.registry import conninfo_of
 
-WAIT_S = 2.0
+READ_WAIT_S = 2.0
+WRITE_WAIT_S = 0.5
+WRITE_LOCK_MS = 100
 MAX_WAITING = 500
 
 
-class ReadPools:
-    """Opens a pool at the first read of a shard. Belongs to one event loop; ``close`` ends it with the process."""
+class AsyncPools:
+    """Opens a pool at the first statement on a shard. Belongs to one event loop; ``close`` ends it with the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, *, size: int, wait_s: float, lock_ms: int | None = None) -> None:
+        self._name = name
+        self._size = size
+        self._wait_s = wait_s
+        self._lock_ms = lock_ms
         self._pools: dict[str, AsyncConnectionPool[AsyncConnection[Any]]] = {}
         self._opening = asyncio.Lock()
 
     async def fetch_one(self, shard: str, sql: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """The first row of a prepared statement. ``ShardUnavailable`` if the server does not answer in time."""
+        """The first row of a prepared statement, which is sent again if a kept connection was found broken.
+
+        Raises ``ShardUnavailable`` if the server does not answer in time, ``Overloaded`` if too many wait, and what
+        else the server says as ``psycopg.Error``.
+        """
         health.refuse_if_down(shard)
         try:
             row = await self._fetch_one(shard, sql, parameters)
-        except TooManyRequests as error:  # busy is not down: writers need not stay away
+        except TooManyRequests as error:  # busy is not down: others need not stay away
             raise Overloaded from error
         except PoolTimeout as error:
             health.failed(shard)
@@ -40,6 +54,7 @@ class ReadPools:
             if is_connection_lost(error):
                 health.failed(shard)
                 raise ShardUnavailable(shard) from error
+            health.answered(shard)
             raise
         health.answered(shard)
         return row
@@ -64,15 +79,15 @@ class ReadPools:
         async with self._opening:
             if shard not in self._pools:
                 pool = AsyncConnectionPool(
-                    conninfo_of(shard),
+                    conninfo_of(shard, lock_timeout_ms=self._lock_ms),
                     kwargs={"autocommit": True},
                     min_size=0,
-                    max_size=settings.READ_POOL_SIZE,
+                    max_size=self._size,
                     max_waiting=MAX_WAITING,
-                    timeout=WAIT_S,
-                    reconnect_timeout=WAIT_S,
+                    timeout=self._wait_s,
+                    reconnect_timeout=self._wait_s,
                     open=False,
-                    name=f"reads of {shard}",
+                    name=f"{self._name} of {shard}",
                 )
                 await pool.open()
                 self._pools[shard] = pool
@@ -85,4 +100,5 @@ class ReadPools:
             await pool.close(timeout=1.0)
 
 
-read_pools = ReadPools()
+read_pools = AsyncPools("reads", size=settings.READ_POOL_SIZE, wait_s=READ_WAIT_S)
+write_pools = AsyncPools("writes", size=settings.WRITE_POOL_SIZE, wait_s=WRITE_WAIT_S, lock_ms=WRITE_LOCK_MS)
