@@ -63,7 +63,7 @@ FORUM_DIRECTORY = "routers.directory.directory"
 SERVICE_THREADS = env.int("SERVICE_THREADS", 8)
 SERVICE_QUEUE = env.int("SERVICE_QUEUE", 256)
 READ_POOL_SIZE = env.int("READ_POOL_SIZE", 4)
-WRITE_POOL_SIZE = env.int("WRITE_POOL_SIZE", 4)
+WRITE_POOL_SIZE = env.int("WRITE_POOL_SIZE", 8)
 # Off behind a pooler that gives each transaction another connection and does not follow prepared statements.
 PREPARED_STATEMENTS = env.bool("PREPARED_STATEMENTS", True)
 STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 10_000)

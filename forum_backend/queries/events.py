@@ -4,7 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from forum_backend.data.shard.models import Forum, ForumEvent, Post, Thread
+import psycopg
+from django.conf import settings
+from django.db import connections
+from psycopg.rows import namedtuple_row
+
+from forum_backend.data.shard.models import Forum, ForumEvent, Thread
 from forum_backend.domain.events import Event, PostVoted, ThreadDeleted, decode
 from forum_backend.domain.ids import FORUM_BITS, MAX_ID, n_of
 from forum_backend.queries.forum_read import forum_read
@@ -31,7 +36,7 @@ class Numbered(Protocol):
     def at(self) -> datetime: ...
 
 
-# As it stands, past the ORM's composing of it: every event on its way to readers passes here.
+# Past the ORM, and planned once by the server: every event on its way to readers passes here.
 POSTS_SQL = "SELECT p.* FROM post p JOIN thread t ON t.id = p.thread_id WHERE p.id = ANY(%s) AND NOT t.is_deleted"
 _NUMBERS_END = MAX_ID >> FORUM_BITS
 
@@ -94,8 +99,16 @@ def _facts(event: Event) -> dict[str, Any]:
 
 def _posts(alias: str, ids: Iterable[int]) -> dict[int, Shape]:
     """Posts of deleted threads are not there: what a moderator took from view stays out of the history."""
-    posts = Post.objects.using(alias).raw(POSTS_SQL, [list(ids)]) if ids else ()
-    return {post.pk: post_shape(post) for post in posts}
+    if not ids:
+        return {}
+    connection = connections[alias]
+    connection.ensure_connection()
+    with (
+        connection.wrap_database_errors,
+        psycopg.Cursor(connection.connection, row_factory=namedtuple_row) as cursor,
+    ):
+        cursor.execute(POSTS_SQL, [list(ids)], prepare=settings.PREPARED_STATEMENTS or None)
+        return {post.id: post_shape(post) for post in cursor}  # type: ignore[arg-type]  (a row has a post's columns)
 
 
 def _threads(alias: str, ids: Iterable[int]) -> dict[int, Shape]:

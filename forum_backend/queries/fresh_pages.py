@@ -19,10 +19,10 @@ from cachetools import TTLCache
 from forum_backend.data.shard.models import Post
 from forum_backend.domain.ids import forum_of, n_of
 from forum_backend.domain.moves import OwnershipMode
+from forum_backend.queries.async_pools import read_pools
 from forum_backend.queries.paging import AFTER, decode_cursor
 from forum_backend.queries.posts import post_order, posts_answer, posts_of_thread
 from forum_backend.queries.profiles import CARD_SECONDS
-from forum_backend.queries.async_pools import read_pools
 from routers.directory import directory
 
 FACTOR = 1_000_003

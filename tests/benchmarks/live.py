@@ -5,6 +5,7 @@ import asyncio
 import base64
 import json
 import os
+import secrets
 import time
 from typing import Any
 
@@ -131,7 +132,14 @@ async def _measure(service: Service, demo: DemoThread, count: int) -> list[Figur
         await follower.has(1)  # the snapshot
     _, poster = await loop.create_connection(Poster, service.host, service.port)
     body = json.dumps({"body": f"Is anybody there? {COUNTER.decode()}"}).encode()
-    template = request_bytes(method="POST", path=f"/api/v1/threads/{demo.thread}/posts", token=demo.token, body=body)
+    run = secrets.token_hex(4)
+    template = request_bytes(
+        method="POST",
+        path=f"/api/v1/threads/{demo.thread}/posts",
+        token=demo.token,
+        body=body,
+        headers={"Idempotency-Key": f"{run}-{COUNTER.decode()}"},
+    )
     arrivals_ms: list[float] = []
     answers_ms: list[float] = []
     for number in range(WARM_UP + POSTS):

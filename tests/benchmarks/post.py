@@ -6,7 +6,8 @@ from typing import Any
 from tests.benchmarks.harness import COUNTER, Figure, Service, load, make_thread, pgbench, request_bytes, show
 from tests.benchmarks.reference import shard_address
 
-CONNECTIONS = 8
+CONNECTIONS = 16
+WARM_UP_S = 3
 BODY = "Hello there, this is a **post** of the length that people write when they answer: a sentence or two, a thought."
 STATEMENT = (
     "SELECT outcome FROM post_create({forum}, 1, {thread}, NULL, {author}, '{body}', '<p>{body}</p>', now(), "
@@ -17,17 +18,16 @@ STATEMENT = (
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     with Service(roles=("web", "relay")) as service:
         demo = make_thread(service, posts=5)
-        request = request_bytes(
-            method="POST",
-            path=f"/api/v1/threads/{demo.thread}/posts",
-            token=demo.token,
-            body=b'{"body": "%s"}' % BODY.encode(),
-            headers={"Idempotency-Key": f"bench-{COUNTER.decode()}"},
-        )
         web = {"web": [service.pids["web"]]}
-        written = load(
-            port=service.port, requests=[request], connections=CONNECTIONS, seconds=arguments.seconds, pids=web
-        )
+        for run, seconds in (("warm-up", WARM_UP_S), ("measured", arguments.seconds)):
+            request = request_bytes(
+                method="POST",
+                path=f"/api/v1/threads/{demo.thread}/posts",
+                token=demo.token,
+                body=b'{"body": "%s"}' % BODY.encode(),
+                headers={"Idempotency-Key": f"{run}-{COUNTER.decode()}"},
+            )
+            written = load(port=service.port, requests=[request], connections=CONNECTIONS, seconds=seconds, pids=web)
         limit = pgbench(
             address=shard_address(service, forum=demo.forum),
             script=STATEMENT.format(forum=demo.forum, thread=demo.thread, author=1, body=BODY),

@@ -13,11 +13,23 @@ BATCH = 500
 
 # What is visible now, never "id > last": that would lose a transaction that took its id early and commits late.
 WAITING_SQL = "SELECT id, forum_id FROM outbox WHERE forum_id <> ALL(%s::int[]) ORDER BY id LIMIT %s"
-ENTER_SQL = "SELECT f, forum_try_enter(f) FROM unnest(%s::int[]) AS f"
+# No forum is entered without the lease: the row says another token then, and nothing is numbered below.
+ENTER_SQL = """
+WITH waiting AS MATERIALIZED (
+    SELECT id, forum_id FROM outbox
+    WHERE forum_id <> ALL(%(left)s::int[]) AND (SELECT token FROM relay_lease WHERE id = 1) = %(token)s
+    ORDER BY id LIMIT %(batch)s
+)
+SELECT forum_id, forum_try_enter(forum_id), count FROM (SELECT forum_id, count(*) FROM waiting GROUP BY 1) AS forums
+"""
 # Rows are taken by DELETE, after their forums were entered: only what is still here then is numbered here.
 NUMBER_SQL = """
 WITH taken AS (
-    DELETE FROM outbox WHERE id = ANY(%(ids)s::bigint[]) AND forum_id = ANY(%(forums)s::int[])
+    DELETE FROM outbox WHERE id = ANY(ARRAY(
+        SELECT id FROM outbox
+        WHERE position(',' || forum_id || ',' IN current_setting('forum.entered', true)) > 0
+        ORDER BY id LIMIT %(batch)s
+    ))
     RETURNING id, forum_id, type, subject_id, data, at
 ), numbered AS (
     SELECT t.*, coalesce(c.last_number, 0) + row_number() OVER (PARTITION BY t.forum_id ORDER BY t.id) AS number
@@ -81,29 +93,17 @@ def number_waiting(
     connection: psycopg.Connection[Any], lease: Lease, *, left: Iterable[int], batch: int = BATCH
 ) -> Round:
     """Number up to ``batch`` waiting events of forums not in ``left``; a forum that cannot be entered is left too."""
-    leaving = set(left)
-    # In a pipeline: the transaction, the lease and the look at what waits are one round trip.
+    asked = {"left": sorted(left), "token": lease.token, "batch": batch}
+    # In a pipeline: the whole transaction is one round trip.
     with connection.pipeline(), connection.transaction():
         held = lease.hold(connection)
-        looked = connection.execute(WAITING_SQL, [sorted(leaving), batch])
-        is_unannounced = lease.is_unannounced(held)
-        waiting = looked.fetchall()
-        entered = _enter(connection, {row[1] for row in waiting})
-        leaving |= {row[1] for row in waiting} - set(entered)
-        events = _number(connection, [row[0] for row in waiting], entered) if entered else []
-    return Round(events, frozenset(leaving), len(waiting) == batch, is_unannounced)
-
-
-def _enter(connection: psycopg.Connection[Any], forums: set[int]) -> list[int]:
-    """The forums among these that could be entered without waiting."""
-    if not forums:
-        return []
-    return [forum for forum, is_entered in connection.execute(ENTER_SQL, [sorted(forums)]) if is_entered]
-
-
-def _number(connection: psycopg.Connection[Any], ids: list[int], forums: list[int]) -> list[Positioned]:
-    rows = connection.execute(NUMBER_SQL, {"ids": ids, "forums": forums})
-    return [positioned(row) for row in rows]
+        entered = connection.execute(ENTER_SQL, asked)
+        numbered = connection.execute(NUMBER_SQL, asked)
+    is_unannounced = lease.is_unannounced(held)
+    forums = entered.fetchall()
+    refused = {forum for forum, is_entered, _waiting in forums if not is_entered}
+    is_more = sum(waiting for _forum, _is_entered, waiting in forums) == batch
+    return Round([positioned(row) for row in numbered], frozenset(left) | refused, is_more, is_unannounced)
 
 
 def positioned(row: tuple[Any, ...]) -> Positioned:

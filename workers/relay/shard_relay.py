@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 POLL_S = LEASE_S / 3
 # While it watches, a relay looks this often for what nobody called it for; what comes in a rush is numbered together.
-LOOK_S = 0.003
+LOOK_S = 0.002
 LOOK_SQL = "SELECT EXISTS (SELECT FROM outbox WHERE forum_id <> ALL(%s::int[]))"
 FIRST_RETRY_S = 0.02
 RECONNECT_S = 0.5
@@ -28,7 +28,11 @@ ROUNDS_AT_A_TIME = 100
 # A forum whose rows are locked for a moment, and one whose events cannot be numbered at all.
 BRIEFLY_ASIDE_S, LONG_ASIDE_S = 0.2, 30.0
 BRIEF_STATES = frozenset({"55P03", "40P01", "40001", "57014"})
-SETTINGS_SQL = "SET lock_timeout = '300ms'; SET idle_in_transaction_session_timeout = '10s'; SET jit = off"
+# Planning a round anew takes as long as the round itself.
+SETTINGS_SQL = (
+    "SET lock_timeout = '300ms'; SET idle_in_transaction_session_timeout = '10s'; "
+    "SET jit = off; SET plan_cache_mode = force_generic_plan"
+)
 
 
 class ShardRelay:
@@ -95,7 +99,7 @@ class ShardRelay:
 
     def _wait(self, connection: psycopg.Connection[Any], pause_s: float) -> None:
         """Until the bell rings, or the pause is over; while it watches, also until there is something."""
-        while not self._stop.is_set() and LOOK_S < pause_s and time.monotonic() < self._watching_until:
+        while not self._stop.is_set() and pause_s > LOOK_S and time.monotonic() < self._watching_until:
             if self.bell.wait(LOOK_S) or connection.execute(LOOK_SQL, [sorted(self._left)]).fetchone() == (True,):
                 return
         if self.bell.wait(pause_s):
