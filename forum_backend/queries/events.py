@@ -108,7 +108,8 @@ def _posts(alias: str, ids: Iterable[int]) -> dict[int, Shape]:
         psycopg.Cursor(connection.connection, row_factory=namedtuple_row) as cursor,
     ):
         cursor.execute(POSTS_SQL, [list(ids)], prepare=settings.PREPARED_STATEMENTS or None)
-        return {post.id: post_shape(post) for post in cursor}  # type: ignore[arg-type]  (a row has a post's columns)
+        posts: Iterable[Any] = cursor  # rows with a post's columns
+        return {post.id: post_shape(post) for post in posts}
 
 
 def _threads(alias: str, ids: Iterable[int]) -> dict[int, Shape]:

@@ -17,7 +17,7 @@ MOST_WAITING = 10_000
 # The first call goes out at once; what comes in a rush goes out together.
 PACE_S = 0.005
 _PAUSE_AFTER_FAILURE_S = 1.0
-# A relay that was woken, or found something, goes on looking by itself for WATCH_S: it need not be called for each post.
+# A relay that was woken, or found something, goes on looking for WATCH_S: it need not be called for each post.
 WATCH_S = 0.03
 CALLS_APART_S = 0.01
 
