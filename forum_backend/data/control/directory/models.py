@@ -1,4 +1,4 @@
-"""The shard registry and the directory: forum number -> (shard, epoch). A hint; only the shard itself decides."""
+"""The shard registry, the directory (a hint; only the shard itself decides), the loads of forums, and plans."""
 
 from django.conf import settings
 from django.db import models
@@ -12,7 +12,8 @@ class Shard(models.Model):
 
     class State(models.TextChoices):
         ACTIVE = "active"
-        DRAINING = "draining"  # keeps its forums, gets no new ones
+        DRAINING = "draining"  # emptied by moves; gets no new forums
+        REMOVED = "removed"  # empty and out of use: only its name is kept, for moves of the past refer to it
 
     name = models.CharField(max_length=40, primary_key=True)
     dsn = models.CharField(max_length=500)
@@ -22,6 +23,7 @@ class Shard(models.Model):
     bytes = models.BigIntegerField(default=0)
     placed_since = models.IntegerField(default=0, help_text="Forums placed here since the load was measured.")
     measured_at = models.DateTimeField(null=True)
+    forums_measured_to = models.IntegerField(default=0, help_text="The forum whose load was measured last.")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -43,6 +45,7 @@ class ForumPlacement(models.Model):
     creation_key = models.CharField(max_length=200, null=True, help_text="Idempotency-Key of its creation.")
     creation_digest = models.BinaryField(max_length=32, null=True)
     is_ready = models.BooleanField(default=False, help_text="Its rows are on the shard.")
+    is_pinned = models.BooleanField(default=False, help_text="No plan moves it.")
     created_at = models.DateTimeField(db_default=Now())
     deleted_at = models.DateTimeField(null=True)
 
@@ -57,3 +60,40 @@ class ForumPlacement(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+
+class ForumLoad(models.Model):
+    """What a forum carries, as it was measured last. ``reads_count`` only grows; web processes add to it."""
+
+    forum = models.OneToOneField(ForumPlacement, on_delete=models.CASCADE, primary_key=True, related_name="load")
+    rows_count = models.BigIntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    writes_s = models.FloatField(default=0)
+    reads_s = models.FloatField(default=0)
+    reads_count = models.BigIntegerField(default=0)
+    last_number = models.BigIntegerField(default=0, help_text="Of its events, when it was measured.")
+    last_reads_count = models.BigIntegerField(default=0, help_text="When it was measured.")
+    measured_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "forum_load"
+
+
+class Plan(models.Model):
+    """Moves that would make the fleet more even. ``hash`` names what it was made from and what came out."""
+
+    hash = models.CharField(max_length=64, primary_key=True)
+    moves = models.JSONField(default=list)
+    content = models.JSONField(default=dict, help_text="The fleet before and after, what is held back, the rules.")
+    arrangement = models.CharField(max_length=64, help_text="Which forum was where, pinned or not, when it was made.")
+    highest_forum = models.IntegerField(default=0, help_text="Forums made later do not make it stale.")
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField()
+    applied_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "plan"
+        indexes = [models.Index("created_at", name="plan_age")]
+
+    def __str__(self) -> str:
+        return self.hash
