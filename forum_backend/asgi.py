@@ -19,6 +19,7 @@ from forum_backend.api.handler import SlimHandler  # noqa: E402
 from forum_backend.queries.async_pools import read_pools, write_pools  # noqa: E402
 from forum_backend.realtime.hub import hub  # noqa: E402
 from forum_backend.realtime.routing import websocket_urlpatterns  # noqa: E402
+from forum_backend.services.loads import read_flusher  # noqa: E402
 from forum_backend.web.handler import PageLane  # noqa: E402
 
 type Scope = dict[str, Any]
@@ -61,8 +62,10 @@ async def _live(receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await hub.start()
+            read_flusher.start()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
+            read_flusher.stop()
             await hub.stop()
             await read_pools.close()
             await write_pools.close()

@@ -14,6 +14,11 @@ from routers.registry import registry
 
 CAPACITY = 1_000_000
 MOST_SHARED = 10_000
+# Only deleted forums are left on a shard that was removed.
+_LOCATE = (
+    "SELECT p.shard_id, p.epoch FROM forum_placement p JOIN shard s ON s.name = p.shard_id"
+    " WHERE p.forum_id = %s AND s.state <> 'removed'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Directory:
     def reload(self, forum: int) -> Location:
         """Ask the control database, and believe it unless a shard told of a higher epoch meanwhile."""
         with connections["default"].cursor() as cursor:
-            cursor.execute("SELECT shard_id, epoch FROM forum_placement WHERE forum_id = %s", [forum])
+            cursor.execute(_LOCATE, [forum])
             row = cursor.fetchone()
         if row is None:
             raise NotFound("forum", forum)

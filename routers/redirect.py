@@ -1,6 +1,6 @@
 """From a shard's refusal to the place to try next: corrects the directory, says when to wait instead."""
 
-from forum_backend.domain.errors import ForumMoving, NotOwner
+from forum_backend.domain.errors import ForumMoving, NotOwner, UnknownShard
 from forum_backend.domain.moves import OwnershipMode
 from routers.directory import Location, directory
 from routers.registry import registry
@@ -19,8 +19,8 @@ def follow(refusal: NotOwner) -> Location:
     """Where to go after a refusal that is not a fence. ``ForumMoving`` if nobody knows better yet (may do I/O)."""
     own = refusal.ownership
     known = directory.known(refusal.forum)
-    if own.mode == OwnershipMode.DEPARTED and own.went_to is not None and own.went_epoch is not None:
-        registry.ensure(own.went_to)
+    has_left = own.mode == OwnershipMode.DEPARTED
+    if has_left and own.went_to is not None and own.went_epoch is not None and _is_in_use(own.went_to):
         return directory.correct(refusal.forum, Location(own.went_to, own.went_epoch))
     if own.mode == OwnershipMode.OWNER and (known is None or own.epoch > known.epoch):
         return directory.correct(refusal.forum, Location(refusal.shard, own.epoch))
@@ -28,3 +28,12 @@ def follow(refusal: NotOwner) -> Location:
     if known is not None and location == known and location.shard == refusal.shard:
         raise ForumMoving
     return location
+
+
+def _is_in_use(shard: str) -> bool:
+    """False for a shard that was removed: it was empty then, and the directory knows where its forums went."""
+    try:
+        registry.ensure(shard)
+    except UnknownShard:
+        return False
+    return True

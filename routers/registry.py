@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Iterable
 
 from django.conf import settings
 from django.db import connections
@@ -36,12 +37,19 @@ class ShardRegistry:
                 known.add(alias)
             self._aliases = sorted(known)
 
+    def drop(self, aliases: Iterable[str]) -> None:
+        """Use shards no more. A connection that a thread still has ends with the thread."""
+        with self._lock:
+            self._aliases = sorted(set(self._aliases).difference(aliases))
+
     def refresh(self) -> list[str]:
         """Read the control database's registry (I/O) and return the aliases that are new here."""
         from forum_backend.data.control.directory.models import Shard
 
         before = set(self.aliases())
-        self.add({shard.name: shard.dsn for shard in Shard.objects.all()[:10_000]})
+        rows = list(Shard.objects.values_list("name", "dsn", "state")[:10_000])
+        self.add({name: dsn for name, dsn, state in rows if state != Shard.State.REMOVED})
+        self.drop(name for name, _, state in rows if state == Shard.State.REMOVED)
         return [alias for alias in self._aliases if alias not in before]
 
     def require(self, alias: str) -> str:

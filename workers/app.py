@@ -37,6 +37,8 @@ celery_app.conf.update(
     beat_schedule={
         "pick up moves": {"task": "workers.tasks.pick_up_moves", "schedule": 1.0, "options": {"expires": 2}},
         "measure shards": {"task": "workers.tasks.measure_shards", "schedule": 10.0, "options": {"expires": 10}},
+        "measure loads": {"task": "workers.tasks.measure_loads", "schedule": 10.0, "options": {"expires": 10}},
+        "drain shards": {"task": "workers.tasks.drain_shards", "schedule": 5.0, "options": {"expires": 5}},
         "forget old rows": {"task": "workers.tasks.forget_old", "schedule": 3600.0, "options": {"expires": 600}},
     },
     beat_max_loop_interval=1,

@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from forum_backend.queries.moves import due_moves
-from forum_backend.services import retention, shards
+from forum_backend.services import loads, plans, retention, shards
 from workers.app import celery_app
 from workers.rebalance.runner import drive
 
@@ -31,3 +31,15 @@ def measure_shards() -> None:
 def forget_old() -> None:
     """Delete what has served its purpose."""
     retention.forget_old(now=timezone.now())
+
+
+@celery_app.task  # type: ignore[untyped-decorator]
+def measure_loads() -> None:
+    """Refresh the loads of the next forums of each shard."""
+    loads.measure_loads(now=timezone.now())
+
+
+@celery_app.task  # type: ignore[untyped-decorator]
+def drain_shards() -> None:
+    """Ask for the next moves off the shards that are drained."""
+    plans.drain_on(now=timezone.now())

@@ -10,7 +10,9 @@ ForumError
 ├── Conflict                  the state of things does not allow it
 │   ├── AlreadyTaken          a slug or username is in use
 │   ├── Closed                the thread takes no posts
-│   └── MoveRefused           this move cannot start or go on
+│   ├── MoveRefused           this move cannot start or go on
+│   ├── PlanRefused           this plan cannot be applied, or not any more
+│   └── ShardRefused          this shard cannot be added, drained or removed
 ├── TooManyRequests           slow down; try again after ``retry_after_s``
 ├── Unavailable               try again after ``retry_after_s``
 │   ├── ForumMoving           the forum is between two shards
@@ -97,6 +99,14 @@ class Closed(Conflict):
 
 class MoveRefused(Conflict):
     title = "This move is refused"
+
+
+class PlanRefused(Conflict):
+    title = "This plan is refused"
+
+
+class ShardRefused(Conflict):
+    title = "This change of a shard is refused"
 
 
 class TooManyRequests(ForumError):

@@ -7,6 +7,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from forum_backend.domain.errors import ForumMoving, NotFound, NotOwner, Ownership, ShardUnavailable
 from forum_backend.domain.moves import OwnershipMode
+from forum_backend.queries.reads import count_read
 from routers.directory import Location, directory
 from routers.health import health
 from routers.redirect import MAX_HOPS, follow, moved_away
@@ -24,6 +25,7 @@ def forum_read[T](forum: int, read: Callable[[str], T]) -> T:
     forum, ``ShardUnavailable`` when the server does not answer.
     """
     location = directory.locate(forum)
+    count_read(forum)
     for _hop in range(MAX_HOPS):
         try:
             rows = _on_shard(location.shard, partial(_looked_for, read, location.shard))

@@ -23,6 +23,7 @@ from forum_backend.queries.async_pools import read_pools
 from forum_backend.queries.paging import AFTER, decode_cursor
 from forum_backend.queries.posts import post_order, posts_answer, posts_of_thread
 from forum_backend.queries.profiles import CARD_SECONDS
+from forum_backend.queries.reads import count_read
 from routers.directory import directory
 
 FACTOR = 1_000_003
@@ -116,7 +117,10 @@ async def fresh_page(key: PageKey) -> KeptPage | None:
     question = _next.get(key)
     if question is None:
         question = _next[key] = asyncio.create_task(_ask_after(_running.get(key), key))
-    return await asyncio.shield(question)
+    page = await asyncio.shield(question)
+    if page is not None:  # else it is counted where it is read
+        count_read(forum_of(key.thread_id))
+    return page
 
 
 async def _ask_after(previous: asyncio.Task[KeptPage | None] | None, key: PageKey) -> KeptPage | None:

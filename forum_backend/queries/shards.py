@@ -21,4 +21,5 @@ def shard_shape(shard: Shard) -> dict[str, Any]:
 
 def shard_states() -> list[dict[str, Any]]:
     """All shards by name, and whether this process failed to reach them when it last tried (``is_down``)."""
-    return [{**shard_shape(shard), "is_down": health.is_down(shard.name)} for shard in Shard.objects.all()[:MAX_SHARDS]]
+    shards = Shard.objects.exclude(state=Shard.State.REMOVED)[:MAX_SHARDS]
+    return [{**shard_shape(shard), "is_down": health.is_down(shard.name)} for shard in shards]

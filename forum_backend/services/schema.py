@@ -47,6 +47,11 @@ def migrate_everything(progress: Callable[[SchemaState], None]) -> list[SchemaSt
     return states
 
 
+def migrate_shard(alias: str) -> SchemaState:
+    """Migrate one shard that this process knows already."""
+    return _and_close(_migrate, alias)
+
+
 def _unsharded() -> list[str]:
     return ["default", "profiles"]
 

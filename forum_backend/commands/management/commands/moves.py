@@ -1,4 +1,4 @@
-"""`manage.py moves`: ask for a move, follow it, look at the moves there were."""
+"""`manage.py moves`: ask for a move, follow it, look at the moves there were; plans (commands/plan_actions.py)."""
 
 import json
 import time
@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from forum_backend.commands import plan_actions
 from forum_backend.commands.move_display import MoveDisplay, describe
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import ForumError
@@ -35,10 +36,13 @@ class Command(BaseCommand):
         status.add_argument("--watch", action="store_true", help="follow it until it is over")
         for action in (start, status):
             action.add_argument("--json", action="store_true", help="print JSON")
+        plan_actions.add_arguments(actions)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            if options["action"] == "start":
+            if options["action"] in plan_actions.ACTIONS:
+                plan_actions.ACTIONS[options["action"]](options, self.stdout)
+            elif options["action"] == "start":
                 self._start(options)
             else:
                 self._status(options)

@@ -1,24 +1,49 @@
-"""`manage.py shards list`: the fleet and what each shard holds."""
+"""`manage.py shards`: the fleet and what each shard holds; shards that come and go."""
 
 import json
+from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
-from forum_backend.queries.shards import shard_states
+from forum_backend.commands.fleet_display import plan_lines
+from forum_backend.data.control.directory.models import Plan, Shard
+from forum_backend.domain.errors import ForumError
+from forum_backend.queries.plans import plan_shape
+from forum_backend.queries.shards import shard_shape, shard_states
+from forum_backend.services.fleet_changes import add_shard, drain_shard, remove_shard, stop_draining
+from forum_backend.services.plans import drain_on
 
 MEGABYTE = 1024 * 1024
 
 
 class Command(BaseCommand):
-    help = "Show the shards."
+    help = "Show the shards, add one, empty one, remove one."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         listing = actions.add_parser("list", help="all shards with the load measured last")
-        listing.add_argument("--json", action="store_true", help="print JSON")
+        add = actions.add_parser("add", help="take a database into the fleet: migrates it, checks it, announces it")
+        drain = actions.add_parser("drain", help="move all forums off a shard; beat goes on until it is empty")
+        remove = actions.add_parser("remove", help="take a shard that is empty out of use")
+        self._name(add, drain, remove)
+        add.add_argument("dsn", metavar="DSN", help="postgresql://…; the password comes from SHARD_PASSWORD")
+        drain.add_argument("--undo", action="store_true", help="let it take forums again")
+        for action in (listing, add, drain, remove):
+            action.add_argument("--json", action="store_true", help="print JSON")
+
+    def _name(self, *actions: ArgumentParser) -> None:
+        for action in actions:
+            action.add_argument("name", metavar="SHARD", help="such as shard_03")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            getattr(self, f"_{options['action']}")(options)
+        except ForumError as error:
+            raise CommandError(error.detail) from error
+
+    def _list(self, options: dict[str, Any]) -> None:
         states = shard_states()
         if options["json"]:
             self.stdout.write(json.dumps(states))
@@ -27,3 +52,29 @@ class Command(BaseCommand):
         self.stdout.write(row.format(name="SHARD", state="STATE", forums_count="FORUMS", rows_count="ROWS", size="MB"))
         for state in states:
             self.stdout.write(row.format(**state, size=f"{state['bytes'] / MEGABYTE:.1f}"))
+
+    def _add(self, options: dict[str, Any]) -> None:
+        shard = add_shard(name=options["name"], dsn=options["dsn"], now=timezone.now())
+        self._say(shard, f"{shard.name} is migrated and checked; running processes use it within seconds.", options)
+
+    def _drain(self, options: dict[str, Any]) -> None:
+        now = timezone.now()
+        if options["undo"]:
+            self._say(stop_draining(name=options["name"], now=now), f"{options['name']} takes forums again.", options)
+            return
+        shard = drain_shard(name=options["name"], now=now)
+        text = f"{shard.name} gets no new forums; the workers move off it what lives there."
+        self._say(shard, text, options, plan=drain_on(now=now))
+
+    def _remove(self, options: dict[str, Any]) -> None:
+        shard = remove_shard(name=options["name"], now=timezone.now())
+        self._say(shard, f"{shard.name} is out of use; its database is untouched.", options)
+
+    def _say(self, shard: Shard, text: str, options: dict[str, Any], *, plan: Plan | None = None) -> None:
+        shape = plan_shape(plan) if plan is not None else None
+        if options["json"]:
+            self.stdout.write(json.dumps({**shard_shape(shard), "plan": shape}))
+            return
+        self.stdout.write(text)
+        if shape is not None:
+            self.stdout.write("\n".join(plan_lines(shape)))

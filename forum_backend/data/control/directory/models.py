@@ -82,7 +82,7 @@ class ForumLoad(models.Model):
 class Plan(models.Model):
     """Moves that would make the fleet more even. ``hash`` names what it was made from and what came out."""
 
-    hash = models.CharField(max_length=64, primary_key=True)
+    hash = models.CharField(max_length=64, unique=True)
     moves = models.JSONField(default=list)
     content = models.JSONField(default=dict, help_text="The fleet before and after, what is held back, the rules.")
     arrangement = models.CharField(max_length=64, help_text="Which forum was where, pinned or not, when it was made.")
