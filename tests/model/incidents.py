@@ -1,6 +1,7 @@
 """What befalls a move: it is taken over, rolled back, a standby is promoted and reconciled."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from tests.model.mover import RESUMING
 from tests.model.shards import is_owner
@@ -88,7 +89,7 @@ def reconciled(world: World) -> Iterator[Step]:
 def taken_in_hand(world: World, index: int, token: int) -> Step:
     """The move is over; the other shard gets its last word, and what it logs is no longer needed."""
     promoted, other = world.shards[index], world.shards[1 - index]
-    changes: dict[str, object] = {"token": token, "capture": False, "log": ()}
+    changes: dict[str, Any] = {"token": token, "capture": False, "log": ()}
     highest = max(promoted.epoch, other.epoch)
     if other.mode != OWNER:
         if promoted.mode in (OWNER, FENCED):
@@ -96,7 +97,7 @@ def taken_in_hand(world: World, index: int, token: int) -> Step:
         else:  # the promoted one lost that it was activated: nobody owns the forum; rows are whole at its source
             changes |= {"mode": OWNER, "epoch": highest + 1}
     move = world.move._replace(state="reconciled", token=token)
-    after = world.with_shard(1 - index, other._replace(**changes))  # type: ignore[arg-type]
+    after = world.with_shard(1 - index, other._replace(**changes))
     return Step(f"shard {1 - index} hears of the failover", after._replace(move=move))
 
 

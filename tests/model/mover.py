@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 from tests.model import shards
 from tests.model.shards import Outcome, Refused
@@ -247,14 +248,14 @@ def abort_target(p: Process) -> Iterator[Step]:
 
 
 def reopen(p: Process) -> Iterator[Step]:
-    """The source takes writes again. The log of a rollback, and of an attempt that goes on, stays; others are given up."""
+    """The source takes writes again. The log of a rollback, and of an attempt that goes on, stays."""
     (is_kept,) = p.mover.memory
     source, move = p.world.shards[p.move.source], p.move
     if is_kept and p.rules.keeps_armed and not source.capture:
         is_kept = False  # an earlier recovery gave the log up
     has_log = is_kept or (not move.has_copy and p.rules.keeps_log)
-    changes: dict[str, object] = {"capture": True} if has_log else {"capture": False, "log": ()}
-    done = p.own(move.source, OWNER, FENCED, from_epoch=move.epoch, mode=OWNER, **changes)  # type: ignore[arg-type]
+    changes: dict[str, Any] = {"capture": True} if has_log else {"capture": False, "log": ()}
+    done = p.own(move.source, OWNER, FENCED, from_epoch=move.epoch, mode=OWNER, **changes)
     yield p.went(done, "save_undone" if p.rules.target_first else "abort_target", "", is_kept)
 
 

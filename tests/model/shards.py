@@ -1,5 +1,7 @@
 """What a shard does for a mover: each a transaction of its own, refused unless mode, epoch and token are right."""
 
+from typing import Any
+
 from tests.model.world import NO_ROW, OWNER, Mover, Rules, Shard, World, replaced
 
 OLD_TOKEN = "an old token changed something"
@@ -46,10 +48,10 @@ def set_ownership(
     if is_locked and world.is_written_on(index):
         raise Refused
     shard = world.shards[index]
-    facts: dict[str, object] = {"token": max(shard.token, mover.move.token), **changes}
+    facts: dict[str, Any] = {"token": max(shard.token, mover.move.token), **changes}
     if world.failovers:
         facts["standby"] = shard._replace(standby=None)
-    return Outcome(world.with_shard(index, shard._replace(**facts)), broken)  # type: ignore[arg-type]
+    return Outcome(world.with_shard(index, shard._replace(**facts)), broken)
 
 
 def change_rows(
@@ -67,14 +69,14 @@ def read_log(shard: Shard, reader: Shard, rules: Rules) -> tuple[tuple[int, ...]
     return tuple(number for number, _ in entries), tuple((key, shard.rows[key]) for key in keys)
 
 
-def applied(shard: Shard, ids: tuple[int, ...], delta: tuple[tuple[int, int], ...]) -> dict[str, object]:
+def applied(shard: Shard, ids: tuple[int, ...], delta: tuple[tuple[int, int], ...]) -> dict[str, Any]:
     rows = shard.rows
     for key, value in delta:
         rows = replaced(rows, key, value)
     return {"rows": rows, "cursor": max((shard.cursor, *ids))}
 
 
-def forgotten(shard: Shard, ids: tuple[int, ...], rules: Rules) -> dict[str, object]:
+def forgotten(shard: Shard, ids: tuple[int, ...], rules: Rules) -> dict[str, Any]:
     """Exactly these entries; with a cursor, all up to the last of them."""
     last = max(ids, default=0)
     return {"log": tuple(entry for entry in shard.log if (entry[0] not in ids if rules.exact_ids else entry[0] > last))}
