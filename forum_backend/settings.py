@@ -147,9 +147,8 @@ WHITENOISE_AUTOREFRESH = DEBUG
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", 256 * 1024)
 
-# Moves in their small form: the rows of a forum are copied while its fence stands.
-MOVE_MAX_ROWS = env.int("MOVE_MAX_ROWS", 10_000)
-MOVE_BUDGET_MS = env.int("MOVE_BUDGET_MS", 1_500)
+MOVE_BUDGET_MS = env.int("MOVE_BUDGET_MS", 150)
+MOVE_RETENTION_S = env.int("MOVE_RETENTION_S", 3_600)  # how long a move can be rolled back without a copy
 MOVE_WAIT_LIMIT_MS = env.int("MOVE_WAIT_LIMIT_MS", 4_000)  # how long a writer waits at a fence before it answers 503
 
 LOGGING = {

@@ -13,7 +13,10 @@ from routers.application import SHARDS, home_of
 # Sharded tables without a forum, each with its reason.
 NOT_OF_A_FORUM = {"forums.RelayLease": "one row a shard: which relay works here"}
 # Unique keys without the forum in them, each with its reason.
-KEYS_OF_THEIR_OWN = {"forums.ChangedRow": "a log of this shard that no move takes along"}
+KEYS_OF_THEIR_OWN = {
+    "forums.ChangedRow": "a log of this shard that no move takes along",
+    "forums.CopyProgress": "a mover's notes on this shard that no move takes along",
+}
 
 
 @register

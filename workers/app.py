@@ -20,7 +20,7 @@ celery_app.conf.update(
     task_soft_time_limit=30,
     task_default_queue="default",
     task_queues=[Queue(name) for name in ("default", "moves")],  # type: ignore[no-untyped-call]
-    task_routes={"workers.tasks.advance_move": {"queue": "moves"}},
+    task_routes={"workers.tasks.advance_move": {"queue": "moves"}, "workers.tasks.clear_leftovers": {"queue": "moves"}},
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,

@@ -2,9 +2,10 @@
 
 from django.utils import timezone
 
-from forum_backend.queries.moves import due_moves
+from forum_backend.queries.moves import due_moves, moves_with_leftovers
 from forum_backend.services import loads, plans, retention, shards
 from workers.app import celery_app
+from workers.rebalance.leftovers import purge_leftovers
 from workers.rebalance.runner import drive
 
 
@@ -13,12 +14,22 @@ def pick_up_moves() -> None:
     """Hand every move that nobody has at hand to a mover."""
     for move_id, token in due_moves(now=timezone.now()):
         advance_move.apply_async((move_id, token), expires=10)
+    for move_id in moves_with_leftovers():
+        clear_leftovers.apply_async((move_id,), expires=5)
 
 
 @celery_app.task  # type: ignore[untyped-decorator]
 def advance_move(move_id: int, token: int) -> None:
-    """Bring one move as far as fits into a few seconds; nothing if somebody else took it."""
-    drive(move_id=move_id, token=token)
+    """Bring one move as far as fits into a few seconds, and hand it on; nothing if somebody else took it."""
+    move = drive(move_id=move_id, token=token)
+    if move is not None and (move.pk, move.token) in due_moves(now=timezone.now(), move_id=move_id):
+        advance_move.apply_async((move.pk, move.token), expires=10)
+
+
+@celery_app.task  # type: ignore[untyped-decorator]
+def clear_leftovers(move_id: int) -> None:
+    """Take the rows of a move that was given up off its target, some at a time."""
+    purge_leftovers(move_id=move_id)
 
 
 @celery_app.task  # type: ignore[untyped-decorator]

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from forum_backend.data.control.moves.models import Move, StatusEvent
 from forum_backend.domain.errors import NotFound
-from forum_backend.domain.moves import RUNNING
+from forum_backend.domain.moves import RUNNING, MoveState
 from forum_backend.queries.paging import Order, read_page
 from forum_backend.queries.shapes import optional_timestamp, timestamp
 
@@ -25,7 +25,17 @@ def move_shape(move: Move) -> dict[str, Any]:
         "state": str(move.state),
         "rows_done": move.rows_done,
         "rows_total": move.rows_total,
+        "rows_per_s": move.rows_per_s,
+        "lag": move.lag,
+        "throttled_by": move.throttled_by,
+        "predicted_window_ms": move.predicted_window_ms,
         "window_ms": move.window_ms,
+        "verdict": move.verdict,
+        "pause_at": move.pause_at,
+        "is_cancelled": move.is_cancelled,
+        "rolls_back": None if move.rolls_back_id is None else str(move.rolls_back_id),
+        "reversible_until": optional_timestamp(move.reversible_until),
+        "reason": move.reason,
         "attempts": move.attempts,
         "created_at": timestamp(move.created_at),
         "finished_at": optional_timestamp(move.finished_at),
@@ -56,8 +66,16 @@ def history_of(*, move_id: int, after: int = 0) -> list[tuple[int, dict[str, Any
     return list(events.values_list("number", "data")[:AT_ONCE])
 
 
-def due_moves(*, now: datetime, limit: int = AT_ONCE) -> list[tuple[int, int]]:
-    """Id and token of running moves that no mover has at hand: not before their time, no lease on them."""
+def due_moves(*, now: datetime, limit: int = AT_ONCE, move_id: int | None = None) -> list[tuple[int, int]]:
+    """Id and token of moves (or of one) that wait for a mover: not before their time, not leased, not paused."""
     free = Q(leased_until=None) | Q(leased_until__lt=now)
-    due = Move.objects.filter(free, state__in=sorted(RUNNING), not_before__lte=now)
+    due = Move.objects.filter(free, state__in=sorted(RUNNING), not_before__lte=now).exclude(pause_at=F("state"))
+    if move_id is not None:
+        due = due.filter(pk=move_id)
     return list(due.order_by("pk").values_list("pk", "token")[:limit])
+
+
+def moves_with_leftovers(*, limit: int = AT_ONCE) -> list[int]:
+    """Moves that were given up and whose rows have to be taken off their targets."""
+    left = Move.objects.filter(state=MoveState.ABORTED, has_leftovers=True)
+    return list(left.order_by("pk").values_list("pk", flat=True)[:limit])

@@ -56,6 +56,7 @@ def add_shard(*, name: str, dsn: str, now: datetime) -> Shard:
         raise ShardRefused(f"There is a shard {name} already")
     if known is not None and known.dsn != address:
         raise ShardRefused(f"Another database had the name {name} before; redirects still use it: choose another name")
+    registry.refresh()  # the new one is compared with all others
     registry.add({name: dsn})
     try:
         _check_server(name)

@@ -61,6 +61,9 @@ def _table(model: type[Model]) -> ForumTable:
     return ForumTable(name, key, columns, takes_ids=key == "id" and model is not ForumEvent)
 
 
+# Rows and content of a sub-query ``r``: the same on two servers for the same rows, and a sum, so that it can be kept.
+CONTENT = sql.SQL("count(*), coalesce(sum(hashtextextended(r::text, 0)), 0)")
+
 # What is referred to comes before what refers to it.
 FORUM_TABLES = tuple(
     _table(model) for model in (Forum, ForumCounters, Thread, Post, Vote, OutboxEvent, ForumEvent, IdempotencyKey)
@@ -76,12 +79,21 @@ def count_query(forum: int) -> str:
     return (sql.SQL("SELECT ") + sql.SQL(" + ").join(counts)).as_string(None)
 
 
+def counts_query(forum: int) -> sql.Composed:
+    """The query of how many rows the forum has in each table, by its name."""
+    return sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {}, count(*) FROM {} WHERE forum_id = {}").format(
+            sql.Literal(table.name), sql.Identifier(table.name), sql.Literal(forum)
+        )
+        for table in FORUM_TABLES
+    )
+
+
 def digest(connection: psycopg.Connection, forum: int) -> dict[str, Digest]:
     """Count and content of every table, in one statement; the same on two servers when the rows are the same."""
     parts = (
-        sql.SQL(
-            "SELECT {name}, count(*), coalesce(sum(hashtextextended(r::text, 0)), 0), {largest} FROM ({rows}) r"
-        ).format(
+        sql.SQL("SELECT {name}, {content}, {largest} FROM ({rows}) r").format(
+            content=CONTENT,
             name=sql.Literal(table.name),
             largest=sql.SQL("coalesce(max(r.id >> {}), 0)").format(sql.Literal(FORUM_BITS))
             if table.takes_ids
@@ -92,17 +104,6 @@ def digest(connection: psycopg.Connection, forum: int) -> dict[str, Digest]:
     )
     rows = connection.execute(sql.SQL(" UNION ALL ").join(parts)).fetchall()
     return {name: Digest(count, int(content), largest) for name, count, content, largest in rows}
-
-
-def copy_table(source: psycopg.Connection, target: psycopg.Connection, *, table: ForumTable, forum: int) -> int:
-    """Copy a forum's rows of one table, as a stream; how many there were."""
-    out = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(table.rows(forum))
-    into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(sql.Identifier(table.name), table.column_list())
-    with source.cursor() as reader, target.cursor() as writer:
-        with reader.copy(out) as rows, writer.copy(into) as copy:
-            for data in rows:
-                copy.write(data)
-        return writer.rowcount
 
 
 def purge_chunk(connection: psycopg.Connection, *, forum: int, epoch: int, token: int, mode: OwnershipMode) -> int:

@@ -43,7 +43,7 @@ def recover_forum(forum_id: int) -> None:
     move = Move.objects.filter(forum_id=forum_id, state__in=sorted(EXCLUSIVE)).first()
     if move is None:
         return
-    with _unavailable(move.source_id), connected(move.source_id, GATE_LIMITS) as gate, gate.transaction():
+    with unavailable(move.source_id), connected(move.source_id, GATE_LIMITS) as gate, gate.transaction():
         gate.execute("SELECT pg_advisory_xact_lock(forum_gate_key(%s))", (forum_id,))
         row = gate.execute("SELECT mode FROM ownership WHERE forum_id = %s", (forum_id,)).fetchone()
         if row is not None and row[0] == OwnershipMode.FENCED:
@@ -86,7 +86,7 @@ def _rule_out_activation(move: Move) -> bool:
         mode=OwnershipMode.ABORTED, epoch=move.epoch + 1,
     )  # fmt: skip
     try:
-        with _unavailable(move.target_id), connected(move.target_id, LIMITS) as target:
+        with unavailable(move.target_id), connected(move.target_id, LIMITS) as target:
             set_ownership(target, aborted)
     except OwnershipRefused as refusal:
         if (refusal.ownership.mode, refusal.ownership.epoch) == (OwnershipMode.OWNER, move.epoch + 1):
@@ -96,23 +96,30 @@ def _rule_out_activation(move: Move) -> bool:
 
 
 def _go_back(move: Move, *, reason: str) -> Move:
-    with _unavailable(move.source_id), connected(move.source_id, LIMITS) as source:
-        reopen(source, move)
-        failed = moves.attempt_failed(move, reason=reason, now=timezone.now())
-        source.execute("DELETE FROM changed_row WHERE forum_id = %s", (move.forum_id,))
+    """The source serves again. What was copied is kept, and the log with it, if the attempt broke off at its fence."""
+    is_last = moves.is_last_attempt(move)
+    is_kept = move.state == MoveState.FENCED and not is_last
+    # A rollback lives from the log since the target was activated: without it there is nothing to begin anew with.
+    is_logging = is_kept or (move.rolls_back_id is not None and not is_last)
+    with unavailable(move.source_id), connected(move.source_id, LIMITS) as source:
+        reopen(source, move, capture=is_logging)
+        retreat = MoveState.CATCHING_UP if is_kept else MoveState.PLANNED
+        failed = moves.attempt_failed(move, reason=reason, now=timezone.now(), retreat=retreat)
+        if not is_logging:
+            source.execute("DELETE FROM changed_row WHERE forum_id = %s", (move.forum_id,))
     logger.warning(
         "An attempt was undone", extra={"action": "move", "move": move.pk, "forum": move.forum_id, "state": move.state}
     )
     return failed
 
 
-def reopen(source: psycopg.Connection, move: Move) -> None:
-    """The source takes writes again, without capture, and older tokens can no longer fence it."""
+def reopen(source: psycopg.Connection, move: Move, *, capture: bool = False) -> None:
+    """The source takes writes again, and older tokens can no longer fence it."""
     set_ownership(
         source,
         Change(
             forum=move.forum_id, token=move.token, modes=(OwnershipMode.OWNER, OwnershipMode.FENCED),
-            from_epoch=move.epoch, mode=OwnershipMode.OWNER, epoch=move.epoch,
+            from_epoch=move.epoch, mode=OwnershipMode.OWNER, epoch=move.epoch, capture=capture,
         ),
     )  # fmt: skip
 
@@ -121,7 +128,7 @@ def _go_forward(move: Move) -> Move:
     now = timezone.now()
     if move.state == MoveState.FENCED:  # the directory first: the source may be down for longer
         moves.arrive(move, MoveState.ACTIVATED, now=now, rows_done=move.rows_total)
-    with _unavailable(move.source_id), connected(move.source_id, LIMITS) as source:
+    with unavailable(move.source_id), connected(move.source_id, LIMITS) as source:
         depart(source, move)
     return moves.arrive(move, MoveState.DEPARTED, now=now, leased_until=None)
 
@@ -139,7 +146,7 @@ def depart(source: psycopg.Connection, move: Move) -> None:
 
 
 @contextmanager
-def _unavailable(shard: str) -> Iterator[None]:
+def unavailable(shard: str) -> Iterator[None]:
     """A shard that does not answer, or whose lock another one holds, in the words of those who wait."""
     try:
         yield

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, connections, transaction
 from django.db.models import Max
 
 from forum_backend.data.control.directory.models import ForumPlacement, Shard
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import IdempotencyMismatch, MoveRefused, NotFound, TokenRefused
-from forum_backend.domain.moves import FINAL, MoveState, OwnershipMode, may_follow
+from forum_backend.domain.moves import FINAL, PAUSABLE, MoveState, OwnershipMode, may_follow
 from forum_backend.queries.forum_read import forum_read, ownership_on
 from forum_backend.queries.moves import get_move, move_shape
 from forum_backend.services.forum_rows import count_query
@@ -21,14 +20,32 @@ from forum_backend.services.waking import tell_directories, wake_relay
 from routers.directory import Location, directory
 
 LEASE_S = 15
-MAX_ATTEMPTS = 3
-BACKOFF_S = 1.0
+MAX_ATTEMPTS = 8
+BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 30.0
+# Nothing was copied yet.
+EMPTY_TARGET = frozenset({MoveState.PLANNED, MoveState.PREPARED, MoveState.ARMED})
+# What a mover finds out by the way, written down with each state and with its progress.
+FACTS = (
+    "rows_done", "rows_total", "rows_per_s", "lag", "throttled_by", "predicted_window_ms", "verdict",
+    "reversible_until",
+)  # fmt: skip
 
 
 def request_move(
-    *, forum_id: int, target: str, requested_by: int | None, now: datetime, key: str | None = None
+    *,
+    forum_id: int,
+    target: str,
+    requested_by: int | None,
+    now: datetime,
+    key: str | None = None,
+    pause_at: str = "",
+    reason: str = "",
 ) -> Move:
     """Ask for a forum to be moved to a shard; a mover picks the row up. ``requested_by`` is a user's id.
+
+    It waits for ``resume_move`` in the state ``pause_at``. ``reason`` is the planner's. An earlier move of the forum
+    that could be rolled back still cannot be any more.
 
     Raises ``NotFound`` for an unknown forum, ``MoveRefused`` if the move cannot start, ``IdempotencyMismatch`` if the
     same user used ``key`` for another move; the same request again gives the same move.
@@ -48,13 +65,21 @@ def request_move(
         raise MoveRefused(f"Forum {forum_id} is {ownership.mode} on {source}: it is on the move already")
     if source == target:
         raise MoveRefused(f"Forum {forum_id} lives on {target} already")
-    if rows > settings.MOVE_MAX_ROWS:
-        raise MoveRefused(f"Forum {forum_id} has {rows} rows; a move takes at most {settings.MOVE_MAX_ROWS}")
     planned = Move(
         forum_id=forum_id, source_id=source, target_id=target, epoch=ownership.epoch, rows_total=rows,
         requested_by_id=requested_by, request_key=key, not_before=now, created_at=now,
+        pause_at=checked_pause(pause_at), reason=reason[:300],
     )  # fmt: skip
     return _plan(planned, now=now)
+
+
+def checked_pause(state: str) -> str:
+    """The name of a state in which a move may wait, or nothing."""
+    if state and state not in PAUSABLE:
+        raise MoveRefused(
+            f"A move can wait in {', '.join(s for s in MoveState if s in PAUSABLE)}, not in {state[:40]!r}"
+        )
+    return state
 
 
 def _requested_before(requested_by: int | None, key: str | None) -> Move | None:
@@ -80,7 +105,7 @@ def _count_on(alias: str, forum_id: int) -> int:
 def _plan(move: Move, *, now: datetime) -> Move:
     try:
         with transaction.atomic(using="default"):
-            move.token = _next_token(move.forum_id)
+            move.token = next_token(move.forum_id)
             move.save(force_insert=True)
             record_status(type="move.planned", data=move_shape(move), now=now, move_id=move.pk)
     except IntegrityError as error:
@@ -91,7 +116,7 @@ def _plan(move: Move, *, now: datetime) -> Move:
     return move
 
 
-def _next_token(forum_id: int) -> int:
+def next_token(forum_id: int) -> int:
     """Higher than any token of this forum, over all its moves: shards compare tokens, and know forums, not moves."""
     ForumPlacement.objects.select_for_update(no_key=True).get(pk=forum_id)
     highest = Move.objects.filter(forum_id=forum_id).aggregate(highest=Max("token"))["highest"]
@@ -104,7 +129,7 @@ def take_over(*, move_id: int, now: datetime, expected_token: int | None = None)
     With ``expected_token`` (a task's) also None if somebody took it since, or has it on lease still.
     """
     with transaction.atomic(using="default"):
-        token = _next_token(get_move(move_id).forum_id)
+        token = next_token(get_move(move_id).forum_id)
         move = Move.objects.select_for_update(no_key=True).get(pk=move_id)
         is_leased = move.leased_until is not None and move.leased_until > now
         if move.state in FINAL or (expected_token is not None and (move.token != expected_token or is_leased)):
@@ -127,7 +152,7 @@ def _walk(move: Move, path: Sequence[MoveState], *, now: datetime, facts: dict[s
     for following in path:
         if not may_follow(MoveState(move.state), following):
             raise AssertionError(f"the protocol has no way from {move.state} to {following}")
-        changes = {"leased_until": leased_until, **facts, "state": following}
+        changes = {"leased_until": leased_until, **known_facts(move), **facts, "state": following}
         if following in FINAL:
             changes |= {"finished_at": now, "leased_until": None}
         _compare_and_set(move, **changes)
@@ -142,9 +167,32 @@ def _compare_and_set(move: Move, **changes: Any) -> None:
         setattr(move, name, value)
 
 
-def release(move: Move) -> None:
-    """Give the lease back, so that the next mover may go on at once."""
-    Move.objects.filter(pk=move.pk, token=move.token).update(leased_until=None)
+def is_ours(move: Move) -> bool:
+    """Whether nobody took the move over since."""
+    return Move.objects.filter(pk=move.pk, token=move.token).exclude(state__in=sorted(FINAL)).exists()
+
+
+def known_facts(move: Move) -> dict[str, Any]:
+    return {name: getattr(move, name) for name in FACTS}
+
+
+def tell_progress(move: Move, *, now: datetime) -> None:
+    """Write down how far a move has come, tell those who watch, and keep the lease; see what was asked of it since.
+
+    ``TokenRefused`` if the move is no longer ours.
+    """
+    with transaction.atomic(using="default"):
+        _compare_and_set(move, leased_until=now + timedelta(seconds=LEASE_S), **known_facts(move))
+        record_status(type="move.progress", data=move_shape(move), now=now, move_id=move.pk)
+    move.refresh_from_db(fields=["pause_at", "is_cancelled"])
+
+
+def release(move: Move, *, not_before: datetime | None = None) -> None:
+    """Give the lease back, so that the next mover may go on at once, or at a time."""
+    changes: dict[str, Any] = {"leased_until": None, **known_facts(move)}
+    if not_before is not None:
+        changes["not_before"] = not_before
+    Move.objects.filter(pk=move.pk, token=move.token).update(**changes)
 
 
 def postpone(move: Move, *, reason: str, now: datetime) -> None:
@@ -154,17 +202,28 @@ def postpone(move: Move, *, reason: str, now: datetime) -> None:
     mine.update(leased_until=None, error=reason[:2000], not_before=now + pause)
 
 
-def attempt_failed(move: Move, *, reason: str, now: datetime) -> Move:
-    """Count an attempt that was undone: another one later, or ABORTED after ``MAX_ATTEMPTS``."""
+def is_last_attempt(move: Move) -> bool:
+    """Whether the move is given up if this attempt fails."""
+    return move.attempts + 1 >= MAX_ATTEMPTS or move.is_cancelled
+
+
+def attempt_failed(move: Move, *, reason: str, now: datetime, retreat: MoveState = MoveState.PLANNED) -> Move:
+    """Count an attempt that was undone: another one later, from ``retreat`` on, or ABORTED after ``MAX_ATTEMPTS``."""
     attempts = move.attempts + 1
     facts: dict[str, Any] = {"attempts": attempts, "error": reason[:2000]}
-    if attempts >= MAX_ATTEMPTS:
-        return advance(move, MoveState.ABORTED, now=now, **facts)
-    facts |= {"not_before": now + timedelta(seconds=BACKOFF_S * 2**attempts), "leased_until": None}
-    if move.state != MoveState.PLANNED:
-        return advance(move, MoveState.PLANNED, now=now, **facts)
+    if is_last_attempt(move):
+        return advance(move, MoveState.ABORTED, now=now, has_leftovers=_has_leftovers(move), **facts)
+    pause_s = min(BACKOFF_S * 2**attempts, LONGEST_BACKOFF_S)
+    facts |= {"not_before": now + timedelta(seconds=pause_s), "leased_until": None}
+    if move.state != retreat:
+        return advance(move, retreat, now=now, **facts)
     _compare_and_set(move, **facts)
     return move
+
+
+def _has_leftovers(move: Move) -> bool:
+    """Whether the target has rows of the forum that nobody needs once the move is given up."""
+    return move.state not in EMPTY_TARGET or move.rolls_back_id is not None
 
 
 def arrive(move: Move, *path: MoveState, now: datetime, **facts: Any) -> Move:

@@ -46,7 +46,7 @@ class Limits:
 class Change:
     """A forum's ownership row on one shard: the modes it may have now, and what it becomes.
 
-    ``from_epoch`` None: any epoch up to the new one, or no row at all.
+    ``from_epoch`` None: any epoch up to the new one, or no row at all. ``is_announced`` None: as it is.
     """
 
     forum: int
@@ -58,7 +58,7 @@ class Change:
     capture: bool = False
     went_to: str | None = None
     went_epoch: int | None = None
-    is_announced: bool = True
+    is_announced: bool | None = None
 
 
 @contextmanager
@@ -96,6 +96,28 @@ def set_ownership(connection: psycopg.Connection, change: Change) -> None:
     )  # fmt: skip
     with refusals():
         connection.execute("SELECT forum_set_ownership(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A forum's ownership row that a mover has taken over as it was."""
+
+    mode: str
+    epoch: int
+    capture: bool
+
+
+def raise_token(connection: psycopg.Connection, *, forum: int, token: int) -> Claimed:
+    """Take a forum's row over with a token at least as high as its own; ``OwnershipRefused`` otherwise.
+
+    Nothing else changes, and writers are not held up.
+    """
+    with refusals():
+        query = "SELECT mode, epoch, capture FROM forum_raise_token(%s, %s)"
+        row = connection.execute(query, (forum, token)).fetchone()
+    if row is None:
+        raise AssertionError("the function always returns a row")
+    return Claimed(*row)
 
 
 def enter_as_mover(connection: psycopg.Connection, *, forum: int, epoch: int, token: int, mode: OwnershipMode) -> None:

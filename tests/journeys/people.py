@@ -181,7 +181,7 @@ def move(client: httpx.Client, *, forum: str, target: str, seconds: float = 60.0
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = expect(client.get(f"/moves/{asked['id']}"), 200)
-        if found["state"] in ("departed", "cleaned", "aborted"):
+        if found["state"] in ("departed", "reversible", "cleaned", "aborted"):
             return found
         time.sleep(0.05)
     raise AssertionError(f"move {asked['id']} is still {found['state']} after {seconds:.0f} s: {found['error']}")

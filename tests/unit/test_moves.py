@@ -10,6 +10,7 @@ from workers.rebalance.runner import STEPS
 OF_THE_SHARD = {
     "ownership": "what the shard is for a forum",
     "changed_row": "what changed on this shard",
+    "copy_progress": "how far a mover has come on this shard",
     "relay_lease": "who relays for this shard",
 }
 
@@ -32,7 +33,7 @@ def test_the_steps_are_one_way_through_all_states() -> None:
         assert may_follow(step.begins, step.ends)
         passed.append(state := step.ends)
     assert set(passed) == set(MoveState) - {MoveState.ABORTED}
-    assert RUNNING - {MoveState.DEPARTED} == EXCLUSIVE
+    assert RUNNING - {MoveState.DEPARTED, MoveState.REVERSIBLE} == EXCLUSIVE
 
 
 def test_a_move_takes_every_table_of_a_forum_along() -> None:

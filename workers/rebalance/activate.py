@@ -1,24 +1,40 @@
-"""ACTIVATED: rows copied and compared, sequence lifted, ownership taken, in one transaction of the target.
+"""ACTIVATED: last delta read back, rows counted, sequence lifted, ownership taken, in one transaction of the target.
 
 Its commit is the only commit point of a move.
 """
 
-from forum_backend.domain.moves import MoveState, OwnershipMode
-from forum_backend.services.forum_rows import FORUM_TABLES, Digest, copy_table, digest
-from forum_backend.services.ownership import enter_as_mover
-from workers.rebalance.mover import Mover, RowsDiffer
+from forum_backend.domain.moves import MoveState, OwnershipMode, content_text
+from forum_backend.services.forum_rows import counts_query
+from workers.rebalance import progress
+from workers.rebalance.catch_up import apply, read_log
+from workers.rebalance.flow import Flow, RowsDiffer
+from workers.rebalance.mover import Mover
+from workers.rebalance.progress import Progress
 from workers.rebalance.sequence import last_value, lift_by_one
 from workers.rebalance.step import Recorded, Step
 
+# More rows are not counted one by one under a fence: their number has been kept since they were verified.
+COUNTED = 50_000
+
 
 def activate(mover: Mover) -> bool:
-    """Copy the forum under its fence and make the target its owner, within the budget."""
-    target = mover.target
+    """Bring over what changed last and make the target the forum's owner, within the budget."""
+    flow, target = mover.forward, mover.target
+    flow.begin_view()
     target.execute("BEGIN")
-    fill(mover)
+    flow.enter()
+    apply(flow, read_log(flow))
+    mover.reach("activate.copied")
+    kept = progress.read(target, forum=flow.forum)
+    refuse_difference(flow, kept)
+    lift_by_one(target, above=last_value(mover.source))
+    flow.end_view()
+    mover.refuse_late()
+    mover.move.verdict = verdict(kept, repairs=mover.move.verdict or {})
+    mover.move.rows_total = mover.move.rows_done = sum(table.rows for table in kept.values())
     mover.change(
-        target, modes=(OwnershipMode.INCOMING,), from_epoch=mover.move.epoch + 1, mode=OwnershipMode.OWNER,
-        epoch=mover.move.epoch + 1, is_announced=False,
+        target, modes=(OwnershipMode.INCOMING,), from_epoch=flow.epoch, mode=OwnershipMode.OWNER,
+        epoch=flow.epoch, capture=True, is_announced=False,
     )  # fmt: skip
     mover.reach("activate.before_commit")
     mover.refuse_late()
@@ -27,31 +43,29 @@ def activate(mover: Mover) -> bool:
     return True
 
 
-def fill(mover: Mover) -> None:
-    """All rows of the forum into the target's open transaction, the same as on the source, and ids that come later."""
-    move = mover.move
-    enter_as_mover(
-        mover.target, forum=move.forum_id, epoch=move.epoch + 1, token=move.token, mode=OwnershipMode.INCOMING
-    )
-    there = digest(mover.source, move.forum_id)
-    for table in (table for table in FORUM_TABLES if there[table.name].rows):
-        copy_table(mover.source, mover.target, table=table, forum=move.forum_id)
-        mover.refuse_late()
-    mover.target.execute("SET CONSTRAINTS ALL IMMEDIATE")  # checked now, within the budget, not in the commit
-    mover.reach("activate.copied")
-    here = digest(mover.target, move.forum_id)
-    refuse_difference(there=there, here=here)
-    move.rows_total = sum(table.rows for table in here.values())
-    largest = max(last_value(mover.source), *(table.largest_n for table in there.values()))
-    lift_by_one(mover.target, above=largest)
-
-
-def refuse_difference(*, there: dict[str, Digest], here: dict[str, Digest]) -> None:
-    """``RowsDiffer`` names the tables whose rows are not the same on both sides."""
-    differing = [name for name in there if there[name] != here.get(name)]
+def refuse_difference(flow: Flow, kept: dict[str, Progress]) -> None:
+    """``RowsDiffer`` if the numbers of rows are not the same on both sides, or not all were verified."""
+    unverified = [name for name, table in kept.items() if not table.is_verified]
+    if unverified:
+        raise RowsDiffer(f"Not verified: {', '.join(unverified)}")
+    if sum(table.rows for table in kept.values()) > COUNTED:
+        return
+    there: dict[str, int] = dict(flow.source.execute(counts_query(flow.forum)).fetchall())
+    differing = [
+        f"{name} ({there[name]} rows, here {table.rows})" for name, table in kept.items() if there[name] != table.rows
+    ]
     if differing:
-        figures = ", ".join(f"{name} ({there[name].rows} rows, here {here[name].rows})" for name in differing)
-        raise RowsDiffer(f"The copy differs from the source in {figures}")
+        raise RowsDiffer(f"The copy differs from the source in {', '.join(differing)}")
+
+
+def verdict(kept: dict[str, Progress], *, repairs: dict[str, object]) -> dict[str, object]:
+    """What was verified: number of rows and hash of the content, for the forum and for each table."""
+    return {
+        **repairs,
+        "rows": sum(table.rows for table in kept.values()),
+        "content": content_text(sum(table.content for table in kept.values())),
+        "tables": {name: {"rows": t.rows, "content": content_text(t.content)} for name, t in kept.items()},
+    }
 
 
 # Recorded with DEPARTED: a commit on the control database would keep the fence up for longer.

@@ -2,30 +2,39 @@
 
 import time
 
+from psycopg import sql
+
 from forum_backend.domain.moves import MoveState, OwnershipMode
-from forum_backend.services.forum_rows import FORUM_TABLES, copy_table, digest
+from forum_backend.services.forum_rows import FORUM_TABLES
+from workers.rebalance.catch_up import bring_over
+from workers.rebalance.flow import contents, rows_with
 from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
 from workers.rebalance.step import Recorded, Step
 
-NO_FORUM = 0
+NO_KEY = 0
 
 
 def fence(mover: Mover) -> bool:
     """Close the gate, warm up, then fence under the exclusive lock."""
-    patiently(lambda: close_gate(mover))
     warm_up(mover)
+    patiently(lambda: close_gate(mover))
     mover.reach("fence.gate_closed")
     patiently(lambda: raise_fence(mover))
     return True
 
 
 def warm_up(mover: Mover) -> None:
-    """Both connections open and known to answer, tables looked up, statements planned: before anybody has to wait."""
-    for connection in (mover.source, mover.target):
-        digest(connection, NO_FORUM)
+    """All connections open and known to answer, tables looked up, statements planned: before anybody has to wait."""
+    mover.claim()
+    mover.hurry()
+    flow = mover.forward
     for table in FORUM_TABLES:
-        copy_table(mover.source, mover.target, table=table, forum=NO_FORUM)
+        flow.copy(table, rows_with(table, sql.Literal([])))
+    keys = {table.name: [NO_KEY] for table in FORUM_TABLES}
+    for connection in (mover.source, mover.target):
+        contents(connection, keys)
+    bring_over(flow)
 
 
 def close_gate(mover: Mover) -> None:
@@ -49,4 +58,4 @@ def raise_fence(mover: Mover) -> None:
 
 
 # Recorded before it is done: who finds a fence finds a move that says so.
-STEP = Step("fence", MoveState.ARMED, MoveState.FENCED, fence, Recorded.BEFORE)
+STEP = Step("fence", MoveState.READY, MoveState.FENCED, fence, Recorded.BEFORE)

@@ -7,35 +7,49 @@ from typing import Self
 
 import psycopg
 from django.conf import settings
+from django.utils import timezone
 
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.moves import OwnershipMode
-from forum_backend.services.ownership import Change, Limits, connect, set_ownership
+from forum_backend.services import moves
+from forum_backend.services.ownership import Change, Limits, connect, raise_token, set_ownership
+from workers.rebalance.flow import Flow
+from workers.rebalance.throttle import Throttle
 
 LOCK_MS = 100
+STATEMENT_MS = 20_000
 GRACE_MS = 1_000
+TELL_EVERY_S = 0.25
+KEPT_REPAIRS = 100
 
 
 class BudgetExceeded(Exception):
     """The forum was without writes for longer than the budget; the attempt is undone."""
 
 
-class RowsDiffer(Exception):
-    """The target's rows are not the source's; the attempt is undone."""
+class LogInterrupted(Exception):
+    """The source does not log what changes, as it did since ARMED: what was copied is worth nothing."""
 
 
 class Mover:
     """One attempt. Used as a context: at its end all connections are closed, whatever is open on them is undone.
 
-    ``observe`` is told the name of each point that is passed (tests break off there).
+    ``observe`` is told the name of each point that is passed (tests break off there). ``deadline`` (monotonic seconds)
+    is when a step that can be continued later should stop.
     """
 
-    def __init__(self, move: Move, observe: Callable[[str], None] = lambda _point: None) -> None:
+    def __init__(
+        self, move: Move, observe: Callable[[str], None] = lambda _point: None, *, deadline: float = float("inf")
+    ) -> None:
         self.move = move
         self.reach = observe
+        self.rest_s = 0.0
         self.fence_began_at: float | None = None
         self.is_commit_sent = False
         self.window_ms: float | None = None
+        self._deadline = deadline
+        self._told_at = 0.0
+        self._throttle = Throttle(probe=self.raise_tokens)
         self._connections: dict[str, psycopg.Connection] = {}
 
     def __enter__(self) -> Self:
@@ -59,6 +73,24 @@ class Mover:
         """The connection that holds the gate: writers wait on its lock while the fence stands."""
         return self._open("gate", self.move.source_id)
 
+    @property
+    def forward(self) -> Flow:
+        """From the source that serves to the target that does not yet."""
+        return Flow(
+            self.source, self.target, self.move.forum_id, self.move.epoch + 1, OwnershipMode.INCOMING, self.move.token
+        )
+
+    @property
+    def backward(self) -> Flow:
+        """From the target that serves now to the source, which is kept as it is for a while."""
+        return Flow(
+            self.target, self.source, self.move.forum_id, self.move.epoch, OwnershipMode.DEPARTED, self.move.token
+        )
+
+    @property
+    def is_time_up(self) -> bool:
+        return time.monotonic() > self._deadline
+
     def close(self, *, keep_gate: bool = False) -> None:
         """Close the connections; open transactions are rolled back, locks are given up."""
         for name in list(self._connections):
@@ -75,7 +107,7 @@ class Mover:
         epoch: int,
         capture: bool = False,
         went_to: str | None = None,
-        is_announced: bool = True,
+        is_announced: bool | None = None,
     ) -> None:
         """Change the forum's ownership row on a shard, with this mover's token."""
         change = Change(
@@ -84,6 +116,59 @@ class Mover:
             went_epoch=None if went_to is None else self.move.epoch + 1,
         )  # fmt: skip
         set_ownership(connection, change)
+
+    def claim(self) -> None:
+        """Go on where an earlier mover stopped, or after a fence that was taken down: both shards know this one only.
+
+        ``LogInterrupted`` if the source does not log for this move any more.
+        """
+        epoch = self.move.epoch
+        row = raise_token(self.source, forum=self.move.forum_id, token=self.move.token)
+        if (row.mode, row.epoch, row.capture) != (OwnershipMode.OWNER, epoch, True):
+            raise LogInterrupted(f"{self.move.source_id} is {row.mode} at epoch {row.epoch}, capture {row.capture}")
+        self.change(
+            self.target, modes=(OwnershipMode.INCOMING, OwnershipMode.ABORTED), from_epoch=epoch + 1,
+            mode=OwnershipMode.INCOMING, epoch=epoch + 1,
+        )  # fmt: skip
+
+    def raise_tokens(self) -> dict[str, float]:
+        """A small durable write on each shard, as writers do, and the milliseconds that each took."""
+        took: dict[str, float] = {}
+        for shard, connection in ((self.move.source_id, self.source), (self.move.target_id, self.target)):
+            began = time.monotonic()
+            raise_token(connection, forum=self.move.forum_id, token=self.move.token)
+            took[shard] = (time.monotonic() - began) * 1000
+        return took
+
+    def fixed_ms(self) -> float:
+        """What a fence takes at least: one durable write on the target, two on the source, and reading back."""
+        took = self.raise_tokens()
+        return 4 * max(took.values())
+
+    def copied(self, rows: int, *, seconds: float) -> None:
+        """Rows were copied in one transaction: tell of it, and leave room for others."""
+        self.move.rows_done += rows
+        self.move.rows_total = max(self.move.rows_total, self.move.rows_done)
+        if rows and seconds:
+            self.move.rows_per_s = round(rows / seconds, 1)
+        self.move.throttled_by = self._throttle.rest(after_s=seconds)
+        self.report()
+
+    def repaired(self, table: str, keys: list[int]) -> None:
+        """Rows that differed were found; they are copied again."""
+        verdict = self.move.verdict or {}
+        repaired = [*verdict.get("repaired", []), *({"table": table, "id": str(key)} for key in keys)]
+        self.move.verdict = {
+            **verdict,
+            "repaired": repaired[:KEPT_REPAIRS],
+            "repaired_rows": verdict.get("repaired_rows", 0) + len(keys),
+        }
+
+    def report(self) -> None:
+        """Tell those who watch, at most four times a second, and keep the lease. ``TokenRefused`` if it was lost."""
+        if time.monotonic() - self._told_at >= TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            moves.tell_progress(self.move, now=timezone.now())
 
     def elapsed_ms(self) -> float:
         """How long the fence has been going up or standing."""
@@ -96,7 +181,13 @@ class Mover:
 
     def _open(self, name: str, shard: str) -> psycopg.Connection:
         if name not in self._connections:
-            within_ms = settings.MOVE_BUDGET_MS + GRACE_MS
-            limits = Limits(lock_ms=LOCK_MS, statement_ms=within_ms, idle_ms=2 * within_ms)
+            limits = Limits(lock_ms=LOCK_MS, statement_ms=STATEMENT_MS, idle_ms=STATEMENT_MS)
             self._connections[name] = connect(shard, limits)
         return self._connections[name]
+
+    def hurry(self) -> None:
+        """From here on nothing may take longer than a fence may stand, and a little."""
+        within_ms = settings.MOVE_BUDGET_MS + GRACE_MS
+        for connection in (self.source, self.target, self.gate):
+            connection.execute(f"SET statement_timeout = {within_ms}")
+            connection.execute(f"SET idle_in_transaction_session_timeout = {2 * within_ms}")

@@ -1,4 +1,7 @@
-"""PREPARED: the target expects the forum at the next epoch, holds none of its rows, and gives out later ids."""
+"""PREPARED: the target expects the forum at the next epoch, holds none of its old rows, and gives out later ids.
+
+A rollback keeps the rows that it finds: they were kept up to date.
+"""
 
 from forum_backend.domain.moves import MoveState, OwnershipMode
 from forum_backend.services.forum_rows import purge_chunk
@@ -7,8 +10,6 @@ from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
 from workers.rebalance.sequence import lift_before_fence
 from workers.rebalance.step import Step
-
-MAX_CHUNKS = 50  # a step is bounded; what is left is for the next run of it
 
 
 def prepare(mover: Mover) -> bool:
@@ -20,13 +21,22 @@ def prepare(mover: Mover) -> bool:
         )
     )
     mover.reach("prepare.incoming")
-    for _ in range(MAX_CHUNKS):
-        if not purge_chunk(
-            mover.target, forum=move.forum_id, epoch=move.epoch + 1, token=move.token, mode=OwnershipMode.INCOMING
-        ):
-            lift_before_fence(mover.source, mover.target)
-            return True
-    return False
+    if move.rolls_back_id is None and not purged(mover):
+        return False
+    lift_before_fence(mover.source, mover.target)
+    return True
+
+
+def purged(mover: Mover) -> bool:
+    """Whether the target holds no row of the forum any more; chunk by chunk while there is time."""
+    move = mover.move
+    while purge_chunk(
+        mover.target, forum=move.forum_id, epoch=move.epoch + 1, token=move.token, mode=OwnershipMode.INCOMING
+    ):
+        mover.report()
+        if mover.is_time_up:
+            return False
+    return True
 
 
 STEP = Step("prepare", MoveState.PLANNED, MoveState.PREPARED, prepare)

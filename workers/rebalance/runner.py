@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import psycopg
 from django.db import DatabaseError
@@ -10,20 +11,25 @@ from django.utils import timezone
 
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import ForumError, TokenRefused
-from forum_backend.domain.moves import FINAL, MoveState
+from forum_backend.domain.moves import FINAL, PAUSABLE, RESUMABLE, SETTLED, MoveState
 from forum_backend.services import moves
 from forum_backend.services.move_recovery import UNSETTLED, settle
-from workers.rebalance import activate, arm, clean, depart, fence, prepare
-from workers.rebalance.mover import BudgetExceeded, Mover, RowsDiffer
+from workers.rebalance import activate, arm, begin, catch_up, copy, depart, fence, keep, prepare, ready, reverse
+from workers.rebalance.flow import RowsDiffer
+from workers.rebalance.mover import BudgetExceeded, LogInterrupted, Mover
+from workers.rebalance.progress import ProgressLost
 from workers.rebalance.sequence import SequenceTooFar
 from workers.rebalance.step import Recorded, Step
 
 logger = logging.getLogger(__name__)
 
-STEPS = {module.STEP.begins: module.STEP for module in (prepare, arm, fence, activate, depart, clean)}
+_IN_ORDER = (prepare, arm, begin, copy, catch_up, ready, fence, activate, depart, keep, reverse)
+STEPS = {module.STEP.begins: module.STEP for module in _IN_ORDER}
 TIME_LIMIT_S = 5.0
 # What an attempt may run into; anything else is a mistake of ours: settled just the same, then raised.
-EXPECTED = (psycopg.Error, DatabaseError, ForumError, BudgetExceeded, RowsDiffer, SequenceTooFar)
+# What was copied is worth nothing any more: the next attempt begins anew.
+ANEW = (LogInterrupted, ProgressLost)
+EXPECTED = (psycopg.Error, DatabaseError, ForumError, BudgetExceeded, RowsDiffer, SequenceTooFar, *ANEW)
 
 
 def drive(
@@ -39,15 +45,19 @@ def drive(
         return None
     if move.state in UNSETTLED:
         return settled(move, reason="Its mover stopped under the fence")
-    with Mover(move, observe) as mover:
+    deadline = time.monotonic() + time_limit_s
+    with Mover(move, observe, deadline=deadline) as mover:
         try:
-            walk(mover, deadline=time.monotonic() + time_limit_s)
-        except TokenRefused:
-            logger.info("Another mover is ahead", extra={"action": "move", "move": move.pk, "forum": move.forum_id})
+            if move.state in RESUMABLE:
+                mover.claim()
+            walk(mover, deadline=deadline)
         except Exception as error:
+            if isinstance(error, (TokenRefused, *ANEW)) and not moves.is_ours(move):
+                logger.info("Another mover is ahead", extra={"action": "move", "move": move.pk, "forum": move.forum_id})
+                return move
             logger.warning("An attempt failed", exc_info=error, extra={"action": "move", "move": move.pk})
             mover.close(keep_gate=True)
-            settled(move, reason=reason_of(error), is_never_activated=not mover.is_commit_sent)
+            failed(move, error, is_commit_sent=mover.is_commit_sent)
             if not isinstance(error, EXPECTED):
                 raise
     return move
@@ -58,14 +68,17 @@ def walk(mover: Mover, *, deadline: float) -> None:
     move = mover.move
     at = MoveState(move.state)
     while at not in FINAL:
-        if time.monotonic() > deadline and at not in UNSETTLED:
+        if at not in UNSETTLED and (time.monotonic() > deadline or move.pause_at == at):
             break
+        if move.is_cancelled and at in PAUSABLE:
+            settle(move, reason="It was cancelled")
+            return
         step = STEPS[at]
         if not take(step, mover):
             break
         at = step.ends
     if at not in FINAL:
-        moves.release(move)
+        moves.release(move, not_before=timezone.now() + timedelta(seconds=mover.rest_s) if mover.rest_s else None)
 
 
 def take(step: Step, mover: Mover) -> bool:
@@ -82,12 +95,25 @@ def take(step: Step, mover: Mover) -> bool:
     return is_finished
 
 
+def failed(move: Move, error: Exception, *, is_commit_sent: bool) -> None:
+    """Rows on their way stay where they are and wait for a later attempt; anything else is undone or completed."""
+    if move.state in RESUMABLE and not isinstance(error, ANEW) and not moves.is_last_attempt(move):
+        try:
+            moves.attempt_failed(move, reason=reason_of(error), now=timezone.now(), retreat=MoveState(move.state))
+        except EXPECTED as trouble:
+            logger.warning(
+                "A move's record was not written", exc_info=trouble, extra={"action": "move", "move": move.pk}
+            )
+        return
+    settled(move, reason=reason_of(error), is_never_activated=not is_commit_sent)
+
+
 def settled(move: Move, *, reason: str, is_never_activated: bool = False) -> Move:
     """Undo or complete what was begun. If a shard does not answer, the lease runs out and it is tried again."""
     try:
         move.refresh_from_db(fields=["state", "attempts"])  # what was meant to be written may not have been
-        if move.state == MoveState.DEPARTED or move.state in FINAL:
-            moves.postpone(move, reason=reason, now=timezone.now())  # only rows to delete are left
+        if move.state in SETTLED or move.state in FINAL:
+            moves.postpone(move, reason=reason, now=timezone.now())  # only rows to delete or to keep are left
             return move
         return settle(move, reason=reason, is_never_activated=is_never_activated)
     except EXPECTED as error:

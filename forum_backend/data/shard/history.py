@@ -10,7 +10,7 @@ class OutboxEvent(models.Model):
     """An event as its write recorded it, without a number yet. The relay numbers it and takes it away."""
 
     id = RoutedIdField(primary_key=True)
-    forum_id = models.IntegerField(db_index=True)
+    forum_id = models.IntegerField()
     type = models.CharField(max_length=40)
     subject_id = models.BigIntegerField()
     data = models.JSONField(default=dict)
@@ -20,6 +20,7 @@ class OutboxEvent(models.Model):
 
     class Meta:
         db_table = "outbox"
+        indexes = [models.Index("forum_id", "id", name="outbox_forum")]
 
 
 class ForumEvent(models.Model):
@@ -29,7 +30,7 @@ class ForumEvent(models.Model):
     """
 
     id = models.BigIntegerField(primary_key=True)
-    forum_id = models.IntegerField(db_index=True)
+    forum_id = models.IntegerField()
     type = models.CharField(max_length=40)
     subject_id = models.BigIntegerField()
     data = models.JSONField(default=dict)
@@ -40,13 +41,14 @@ class ForumEvent(models.Model):
 
     class Meta:
         db_table = "forum_event"
+        indexes = [models.Index("forum_id", "id", name="forum_event_forum")]
 
 
 class IdempotencyKey(models.Model):
     """The answer to a request that must take effect once, kept in the transaction of its effect."""
 
     id = RoutedIdField(primary_key=True)
-    forum_id = models.IntegerField(db_index=True)
+    forum_id = models.IntegerField()
     user_id = models.BigIntegerField()
     key = models.CharField(max_length=200)
     request_digest = models.BinaryField(max_length=32)
@@ -59,3 +61,4 @@ class IdempotencyKey(models.Model):
     class Meta:
         db_table = "idempotency_key"
         constraints = [models.UniqueConstraint(fields=["forum_id", "user_id", "key"], name="idempotency_key_unique")]
+        indexes = [models.Index("forum_id", "id", name="idempotency_key_forum")]

@@ -2,12 +2,13 @@
 
 from forum_backend.data.shard.forums import Forum, ForumCounters
 from forum_backend.data.shard.history import ForumEvent, IdempotencyKey, OutboxEvent
-from forum_backend.data.shard.ownership import ChangedRow, Ownership, RelayLease
+from forum_backend.data.shard.ownership import ChangedRow, CopyProgress, Ownership, RelayLease
 from forum_backend.data.shard.posts import Post, Vote
 from forum_backend.data.shard.threads import Thread
 
 __all__ = [
     "ChangedRow",
+    "CopyProgress",
     "Forum",
     "ForumCounters",
     "ForumEvent",

@@ -32,14 +32,40 @@ class ChangedRow(models.Model):
     """A row that changed while its forum's capture was on: what a move must copy again."""
 
     id = models.BigAutoField(primary_key=True)
-    forum_id = models.IntegerField(db_index=True)
+    forum_id = models.IntegerField()
     table_name = models.CharField(max_length=40)
     row_id = models.BigIntegerField()
+    is_insert = models.BooleanField(db_default=False)
 
     objects = ForumManager()
 
     class Meta:
         db_table = "changed_row"
+        indexes = [models.Index("forum_id", "id", name="changed_row_forum")]
+
+
+class CopyProgress(models.Model):
+    """How far a move has come with one table of an incoming forum, saved in the transactions that add its rows.
+
+    ``rows`` and ``content`` (a sum of hashes) are those of all rows here, once they were verified; from then on each
+    transaction that changes rows keeps them exact, so that nobody has to read them all under a fence.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    forum_id = models.IntegerField()
+    table_name = models.CharField(max_length=40)
+    copied_to = models.BigIntegerField(default=0)
+    is_copied = models.BooleanField(default=False)
+    verified_to = models.BigIntegerField(default=0)
+    is_verified = models.BooleanField(default=False)
+    rows = models.BigIntegerField(default=0)
+    content = models.DecimalField(max_digits=40, decimal_places=0, default=0)
+
+    objects = ForumManager()
+
+    class Meta:
+        db_table = "copy_progress"
+        constraints = [models.UniqueConstraint(fields=["forum_id", "table_name"], name="copy_progress_once")]
 
 
 class RelayLease(models.Model):

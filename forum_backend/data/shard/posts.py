@@ -44,7 +44,7 @@ class Vote(models.Model):
     """What one user thinks of one post: 1 or -1; no row is 0."""
 
     id = RoutedIdField(primary_key=True)
-    forum = models.ForeignKey(Forum, on_delete=models.CASCADE, related_name="votes")
+    forum = models.ForeignKey(Forum, on_delete=models.CASCADE, related_name="votes", db_index=False)
     post = models.ForeignKey(Post, on_delete=models.CASCADE, related_name="votes", db_index=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
@@ -55,6 +55,7 @@ class Vote(models.Model):
 
     class Meta:
         db_table = "vote"
+        indexes = [models.Index("forum", "id", name="vote_forum")]
         constraints = [
             models.UniqueConstraint(fields=["post", "user"], name="one_vote_per_user"),
             models.CheckConstraint(condition=models.Q(value__in=[-1, 1]), name="vote_is_up_or_down"),

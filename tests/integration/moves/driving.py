@@ -22,10 +22,15 @@ from workers.rebalance.runner import drive
 POINTS = (
     "prepare.before", "prepare.incoming", "prepare.done", "prepare.after",
     "arm.before", "arm.done", "arm.after",
+    "begin.before", "begin.done", "begin.after",
+    "copy.before", "copy.done", "copy.after",
+    "catch_up.before", "catch_up.done", "catch_up.after",
+    "ready.before", "ready.done", "ready.after",
     "fence.before", "fence.recorded", "fence.gate_closed", "fence.done", "fence.after",
     "activate.before", "activate.copied", "activate.before_commit", "activate.done", "activate.after",
     "depart.before", "depart.gate_opened", "depart.done", "depart.after",
-    "clean.before", "clean.done", "clean.after",
+    "keep.before", "keep.done", "keep.after",
+    "reverse.before", "reverse.done", "reverse.after",
 )  # fmt: skip
 MAX_DRIVES = 12
 

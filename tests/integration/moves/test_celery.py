@@ -28,8 +28,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def starter(*words: str) -> "subprocess.Popen[bytes]":
         with (tmp_path / "celery.log").open("ab") as log:
             process = subprocess.Popen(
-                [*CELERY, *words, "--loglevel", "WARNING"], cwd=ROOT, stdout=log, stderr=log, start_new_session=True
-            )
+                [*CELERY, *words, "--loglevel", "WARNING"], cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "MOVE_RETENTION_S": "0", "MOVE_BUDGET_MS": "1500"},
+            )  # fmt: skip
         running.append(process)
         return process
 

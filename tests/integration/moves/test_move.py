@@ -90,7 +90,8 @@ def test_every_state_is_an_event_with_a_number_of_its_own() -> None:
     place = populated()
     move = drive_to_end(place.plan())
     states = [shape["state"] for _, shape in history_of(move_id=move.pk)]
-    assert states == ["planned", "prepared", "armed", "fenced", "activated", "departed", "cleaned"]
+    passed = list(dict.fromkeys(states))
+    assert passed == [state for state in MoveState if state != MoveState.ABORTED]
     numbers = sorted(StatusEvent.objects.values_list("number", flat=True))
     assert numbers == list(range(1, len(numbers) + 1)), "gap-free"
 
@@ -124,7 +125,7 @@ def test_there_and_back_before_and_after_it_was_cleaned() -> None:
     before = content(place.forum)
     first = place.plan()
     with pytest.raises(Crash):
-        drive(move_id=first.pk, token=first.token, observe=crash_at("clean.before"))
+        drive(move_id=first.pk, token=first.token, observe=crash_at("keep.before"))
     first.refresh_from_db()
     assert first.state == MoveState.DEPARTED
     assert content_on("shard_00", place.forum)["post"].rows, "not cleaned yet"

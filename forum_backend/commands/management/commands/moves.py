@@ -1,4 +1,4 @@
-"""`manage.py moves`: ask for a move, follow it, look at the moves there were; plans (commands/plan_actions.py)."""
+"""`manage.py moves`: ask for a move, follow it, look at those there were; see also move_actions and plan_actions."""
 
 import json
 import time
@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from forum_backend.commands import plan_actions
+from forum_backend.commands import move_actions, plan_actions
 from forum_backend.commands.move_display import MoveDisplay, describe
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import ForumError
-from forum_backend.domain.moves import FINAL, RUNNING, MoveState
+from forum_backend.domain.moves import OVER, RUNNING, MoveState
 from forum_backend.queries.forums import forum_by
 from forum_backend.queries.moves import get_move, history_of, move_page, move_shape
 from forum_backend.services.moves import request_move
@@ -31,17 +31,20 @@ class Command(BaseCommand):
         start.add_argument("forum", metavar="FORUM", help="slug or number")
         start.add_argument("shard", metavar="SHARD", help="where to, such as shard_01")
         start.add_argument("--wait", action="store_true", help="until it is over; exit with 1 if it was given up")
+        start.add_argument("--pause-at", default="", metavar="STATE", help="wait there for `moves resume`, as in ready")
         status = actions.add_parser("status", help="one move, or the latest")
         status.add_argument("id", metavar="ID", nargs="?", type=int)
         status.add_argument("--watch", action="store_true", help="follow it until it is over")
         for action in (start, status):
             action.add_argument("--json", action="store_true", help="print JSON")
         plan_actions.add_arguments(actions)
+        move_actions.add_arguments(actions)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            if options["action"] in plan_actions.ACTIONS:
-                plan_actions.ACTIONS[options["action"]](options, self.stdout)
+            act = {**plan_actions.ACTIONS, **move_actions.ACTIONS}.get(options["action"])
+            if act is not None:
+                act(options, self.stdout)
             elif options["action"] == "start":
                 self._start(options)
             else:
@@ -51,7 +54,13 @@ class Command(BaseCommand):
 
     def _start(self, options: dict[str, Any]) -> None:
         forum_id = forum_by(slug_or_id=options["forum"])
-        move = request_move(forum_id=forum_id, target=options["shard"], requested_by=None, now=timezone.now())
+        move = request_move(
+            forum_id=forum_id,
+            target=options["shard"],
+            requested_by=None,
+            now=timezone.now(),
+            pause_at=options["pause_at"],
+        )
         if options["wait"]:
             move = self._follow(move, as_json=options["json"])
         else:
@@ -103,7 +112,7 @@ def states_of(move: Move) -> Iterator[dict[str, Any]]:
         for number, shape in history_of(move_id=move.pk, after=seen):
             seen = number
             yield shape
-            if shape["state"] in FINAL:
+            if shape["state"] in OVER:
                 return
         time.sleep(POLL_S)
     raise CommandError(f"Move {move.pk} is not over after {WAIT_LIMIT_S:.0f} s; is a Celery worker running?")

@@ -1,0 +1,55 @@
+"""The content of a forum looked at anew: number of rows and hash, and whether two shards that have it agree."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from forum_backend.data.control.moves.models import Move
+from forum_backend.domain.moves import MoveState, content_text
+from forum_backend.queries.forum_read import forum_read
+from forum_backend.services.forum_rows import Digest, digest
+from forum_backend.services.ownership import Limits, connected
+
+# Every row is read: a large forum takes its time.
+LIMITS = Limits(lock_ms=1_000, statement_ms=600_000, idle_ms=600_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a forum holds on the shard that owns it, and what its last move found when it was verified."""
+
+    forum: int
+    shard: str
+    tables: dict[str, Digest]
+    at_last_move: dict[str, Any] | None
+
+    def shape(self) -> dict[str, Any]:
+        """For readers; ``is_as_moved``: nothing changed since the last move (writers may have, that is no fault)."""
+        content = content_text(sum(table.content for table in self.tables.values()))
+        moved = (self.at_last_move or {}).get("content")
+        return {
+            "forum": str(self.forum),
+            "shard": self.shard,
+            "rows": sum(table.rows for table in self.tables.values()),
+            "content": content,
+            "tables": {
+                name: {"rows": table.rows, "content": content_text(table.content)}
+                for name, table in self.tables.items()
+            },
+            "at_last_move": self.at_last_move,
+            "is_as_moved": None if moved is None else moved == content,
+        }
+
+
+def verify_forum(forum_id: int) -> Verification:
+    """Read every row of a forum on its shard, in one snapshot. ``NotFound`` for an unknown forum."""
+    shard = forum_read(forum_id, lambda alias: alias)
+    with connected(shard, LIMITS) as connection:
+        tables = digest(connection, forum_id)
+    last = (
+        Move.objects.filter(forum_id=forum_id, target_id=shard)
+        .exclude(state=MoveState.ABORTED)
+        .exclude(verdict__isnull=True)
+        .order_by("-pk")
+        .first()
+    )
+    return Verification(forum_id, shard, tables, last.verdict if last else None)

@@ -1,0 +1,268 @@
+"""Rows that change while they are copied, chunk by chunk; differences found and repaired; moves taken back."""
+
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+from django.utils import timezone
+
+from forum_backend.data.control.moves.models import Move
+from forum_backend.data.shard.models import Post, Vote
+from forum_backend.domain.errors import MoveRefused
+from forum_backend.domain.moves import MoveState
+from forum_backend.services.forum_write import OpenForum, forum_write
+from forum_backend.services.move_control import cancel_move, pause_move, resume_move, rollback_move
+from forum_backend.services.verification import verify_forum
+from tests import factories
+from tests.integration.moves.driving import (
+    POINTS,
+    Crash,
+    Populated,
+    at,
+    bodies,
+    content,
+    content_on,
+    crash_at,
+    drive_to_end,
+    expire_lease,
+    modes,
+    owners,
+    placement,
+    populated,
+)
+from workers.rebalance import copy, verify
+from workers.rebalance.leftovers import purge_leftovers
+from workers.rebalance.runner import drive
+
+BEFORE_THE_FENCE = POINTS[POINTS.index("arm.after") : POINTS.index("fence.gate_closed") + 1]
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copy, "CHUNK", 3)
+    monkeypatch.setattr(verify, "RANGE", 3)
+
+
+def change_everything(place: Populated) -> None:
+    """An insert, an edit and a delete; and a vote that goes and comes again under the same unique key."""
+    new = place.write("inserted")
+
+    def write(forum: OpenForum) -> None:
+        posts = Post.objects.using(forum.shard).filter(forum_id=forum.forum_id)
+        posts.filter(body="deeper 0").update(body="edited")
+        posts.filter(body="deeper 5").delete()
+        votes = Vote.objects.using(forum.shard).filter(forum_id=forum.forum_id)
+        votes.filter(user_id=1).delete()
+        first = posts.get(body="first")
+        Vote.objects.in_forum(forum).create(post=first, user_id=1, value=-1)
+        Vote.objects.in_forum(forum).create(post=new, user_id=2, value=1)
+
+    forum_write(place.forum, write)
+
+
+@pytest.mark.parametrize("point", BEFORE_THE_FENCE)
+def test_what_changes_on_the_way_arrives(point: str) -> None:
+    place = populated()
+    move = place.plan()
+    seen: list[Any] = []
+
+    def change() -> None:
+        change_everything(place)
+        seen.append(content(place.forum))
+
+    drive(move_id=move.pk, token=move.token, observe=at(point, change))
+    assert drive_to_end(move).state == MoveState.CLEANED
+    assert owners(place.forum) == [place.target]
+    assert [content(place.forum)] == seen
+    assert {"inserted", "edited"} <= set(bodies(place.forum))
+    assert "deeper 5" not in bodies(place.forum)
+
+
+def test_a_copy_that_crashed_goes_on_where_it_was() -> None:
+    place = populated()
+    before = content(place.forum)
+    move = place.plan()
+    with pytest.raises(Crash):
+        drive(move_id=move.pk, token=move.token, observe=crash_at("copy.before"))
+    drive(move_id=move.pk, token=expire_lease(move), time_limit_s=0)
+    token = expire_lease(move)
+    drive(move_id=move.pk, token=token, time_limit_s=0.0)
+    copied = content_on(place.target, place.forum)
+    assert drive_to_end(move).state == MoveState.CLEANED
+    assert content(place.forum) == before
+    assert copied["forum_counters"].rows <= before["forum_counters"].rows
+
+
+def test_a_reply_with_a_lower_id_than_its_parent_finds_it() -> None:
+    place = populated()
+    reply = Post.objects.filter(forum_id=place.forum, body="deeper 0").get()
+    later = place.write("the parent came later")
+    forum_write(
+        place.forum,
+        lambda forum: Post.objects.using(forum.shard).filter(pk=reply.pk).update(parent_id=later.pk),
+    )
+    before = content(place.forum)
+    assert drive_to_end(place.plan()).error == ""
+    assert content(place.forum) == before
+
+
+def test_a_difference_is_found_named_and_repaired() -> None:
+    place = populated()
+    move = place.plan()
+    spoiled: list[int] = []
+
+    def spoil() -> None:
+        """As a broken disk or a stray hand would, past every guard: with the token that the mover has."""
+        move.refresh_from_db()
+        with transaction.atomic(using=place.target), connections[place.target].cursor() as cursor:
+            cursor.execute(
+                "SELECT forum_enter_as_mover(%s, %s, %s, 'incoming')", [place.forum, move.epoch + 1, move.token]
+            )
+            cursor.execute("UPDATE post SET body = 'spoiled' WHERE forum_id = %s AND body = 'deeper 3'", [place.forum])
+            cursor.execute("SELECT id FROM post WHERE forum_id = %s AND body = 'spoiled'", [place.forum])
+            spoiled.extend(row[0] for row in cursor.fetchall())
+
+    before = content(place.forum)
+    drive(move_id=move.pk, token=move.token, observe=at("catch_up.before", spoil))
+    move = drive_to_end(move)
+    assert len(spoiled) == 1
+    assert move.state == MoveState.CLEANED
+    assert move.verdict is not None
+    assert move.verdict["repaired"] == [{"table": "post", "id": str(spoiled[0])}]
+    assert content(place.forum) == before
+    found = verify_forum(place.forum).shape()
+    assert found["is_as_moved"] is True
+    assert found["rows"] == move.verdict["rows"] == sum(table.rows for table in before.values())
+    place.write("changes the content")
+    assert verify_forum(place.forum).shape()["is_as_moved"] is False
+
+
+@pytest.fixture
+def kept(settings: Any) -> None:
+    settings.MOVE_RETENTION_S = 600
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_rollback_loses_nothing_and_copies_nothing() -> None:
+    place = populated()
+    move = place.plan()
+    drive(move_id=move.pk, token=move.token)
+    move.refresh_from_db()
+    assert move.state == MoveState.REVERSIBLE
+    change_everything(place)
+    written = content(place.forum)
+    back = rollback_move(move_id=move.pk, requested_by=None, now=timezone.now())
+    passed: list[str] = []
+    drive(move_id=back.pk, token=back.token, observe=passed.append)
+    back.refresh_from_db()
+    assert (back.state, back.error) == (MoveState.REVERSIBLE, "")
+    assert owners(place.forum) == [place.source]
+    assert content(place.forum) == written
+    assert placement(place.forum) == (place.source, 3)
+    move.refresh_from_db()
+    assert move.state == MoveState.CLEANED
+    place.write("and on it goes")
+    forth = rollback_move(move_id=back.pk, requested_by=None, now=timezone.now())
+    drive(move_id=forth.pk, token=forth.token)
+    assert owners(place.forum) == [place.target]
+    assert "and on it goes" in bodies(place.forum)
+
+
+@pytest.mark.usefixtures("kept")
+def test_while_it_is_reversible_the_source_is_kept_up_to_date() -> None:
+    place = populated()
+    move = place.plan()
+    drive(move_id=move.pk, token=move.token)
+    change_everything(place)
+    drive(move_id=move.pk, token=expire_lease(move))
+    assert content_on(place.source, place.forum) == content(place.forum)
+    with connections[place.target].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM changed_row WHERE forum_id = %s", [place.forum])
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("point", POINTS[: POINTS.index("depart.after")])
+def test_a_rollback_that_crashes_anywhere_loses_nothing(point: str) -> None:
+    place = populated()
+    move = place.plan()
+    drive(move_id=move.pk, token=move.token)
+    back = rollback_move(move_id=move.pk, requested_by=None, now=timezone.now())
+    with pytest.raises(Crash):
+        drive(move_id=back.pk, token=back.token, observe=crash_at(point))
+    place.write("after the crash")
+    assert len(owners(place.forum)) == 1
+    written = content(place.forum)
+    for _ in range(4):
+        drive(move_id=back.pk, token=expire_lease(back))
+    back.refresh_from_db()
+    assert back.state == MoveState.REVERSIBLE
+    assert owners(place.forum) == [place.source]
+    assert content(place.forum) == written
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_later_move_ends_the_way_back() -> None:
+    place = populated()
+    move = place.plan()
+    drive(move_id=move.pk, token=move.token)
+    onward = place.plan("shard_02")
+    with pytest.raises(MoveRefused, match="on the move already"):
+        rollback_move(move_id=move.pk, requested_by=None, now=timezone.now())
+    drive(move_id=onward.pk, token=onward.token)
+    with pytest.raises(MoveRefused, match="moved again since"):
+        rollback_move(move_id=move.pk, requested_by=None, now=timezone.now())
+    assert drive_to_end(move).state == MoveState.CLEANED
+    assert not any(table.rows for table in content_on(place.source, place.forum).values())
+    assert owners(place.forum) == ["shard_02"]
+    place.write("logged for the onward move")
+    back = rollback_move(move_id=onward.pk, requested_by=None, now=timezone.now())
+    drive(move_id=back.pk, token=back.token)
+    assert owners(place.forum) == [place.target]
+    assert "logged for the onward move" in bodies(place.forum)
+
+
+def test_a_move_waits_where_it_is_told_to_and_goes_on() -> None:
+    place = populated()
+    move = place.plan()
+    pause_move(move_id=move.pk, at="ready", now=timezone.now())
+    for _ in range(3):
+        drive(move_id=move.pk, token=expire_lease(move))
+    move.refresh_from_db()
+    assert move.state == MoveState.READY
+    change_everything(place)
+    written = content(place.forum)
+    with pytest.raises(MoveRefused, match="does not come to copying any more"):
+        pause_move(move_id=move.pk, at="copying", now=timezone.now())
+    resume_move(move_id=move.pk, now=timezone.now())
+    assert drive_to_end(move).state == MoveState.CLEANED
+    assert content(place.forum) == written
+
+
+@pytest.mark.parametrize("state", ["planned", "copying", "ready"])
+def test_a_cancelled_move_leaves_nothing_behind(state: str) -> None:
+    place = populated()
+    before = content(place.forum)
+    move = place.plan()
+    pause_move(move_id=move.pk, at=state, now=timezone.now())
+    drive(move_id=move.pk, token=expire_lease(move))
+    cancel_move(move_id=move.pk, now=timezone.now())
+    drive(move_id=move.pk, token=expire_lease(move))
+    move = Move.objects.get(pk=move.pk)
+    assert move.state == MoveState.ABORTED
+    assert owners(place.forum) == [place.source]
+    assert content(place.forum) == before
+    assert purge_leftovers(move_id=move.pk)
+    assert not any(table.rows for table in content_on(place.target, place.forum).values())
+    assert modes(place.forum)[place.target] == "aborted"
+    with pytest.raises(MoveRefused, match="cannot be cancelled any more"):
+        cancel_move(move_id=move.pk, now=timezone.now())
+    assert drive_to_end(place.plan()).state == MoveState.CLEANED
+
+
+def test_rows_of_other_forums_stay_out_of_it() -> None:
+    place, other = populated(), populated()
+    before = content(other.forum)
+    assert drive_to_end(place.plan()).state == MoveState.CLEANED
+    assert content(other.forum) == before
+    assert factories.make_post(other.thread).pk

@@ -1,0 +1,107 @@
+"""CATCHING_UP: what changed since ARMED is brought over by state: ids of the log, and their rows of that moment."""
+
+import time
+from dataclasses import dataclass
+
+import psycopg
+
+from forum_backend.domain.moves import MoveState
+from workers.rebalance import progress
+from workers.rebalance.flow import Flow, RowsDiffer, contents, forget
+from workers.rebalance.mover import Mover
+from workers.rebalance.step import Step
+from workers.rebalance.verify import has_begun, verify
+
+BATCH = 2_000
+MOST = 1_000_000  # one transaction of a writer, however large, fits into one batch
+
+LOG_SQL = "SELECT id, table_name, row_id FROM changed_row WHERE forum_id = %s ORDER BY id LIMIT %s"
+LAG_SQL = "SELECT count(*) FROM changed_row WHERE forum_id = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Entries of the log, and the keys they name, each once."""
+
+    entries: list[int]
+    keys: dict[str, list[int]]
+
+
+def catch_up(mover: Mover) -> bool:
+    """Until little is left, then every row is verified; what changes meanwhile is for the time before the fence."""
+    flow = mover.forward
+    if not has_begun(flow):
+        while bring_over(flow) == BATCH:
+            mover.move.lag = lag_of(flow)
+            mover.report()
+            if mover.is_time_up:
+                return False
+    return verify(mover)
+
+
+def bring_over(flow: Flow, *, batch: int = BATCH) -> int:
+    """One batch of the log: applied, read back, compared, forgotten. Returns how many entries it had."""
+    while True:
+        try:
+            return _bring_over(flow, batch)
+        except psycopg.errors.ForeignKeyViolation:
+            # A batch that ends within a writer's transaction may refer to rows of the next one.
+            flow.target.rollback()
+            flow.end_view()
+            if batch >= MOST:
+                raise
+            batch = min(batch * 8, MOST)
+
+
+def _bring_over(flow: Flow, batch: int) -> int:
+    flow.begin_view()
+    try:
+        delta = read_log(flow, batch)
+        if delta.entries:
+            with flow.target.transaction():
+                flow.enter()
+                apply(flow, delta)
+    finally:
+        flow.end_view()
+    if delta.entries:
+        forget(flow, delta.entries)
+    return len(delta.entries)
+
+
+def read_log(flow: Flow, batch: int = MOST) -> Delta:
+    """What is in the log, in the view of the source that is open."""
+    entries: list[int] = []
+    keys: dict[str, set[int]] = {}
+    for entry, table, key in flow.source.execute(LOG_SQL, (flow.forum, batch)):
+        entries.append(entry)
+        keys.setdefault(table, set()).add(key)
+    return Delta(entries, {table: sorted(found) for table, found in keys.items()})
+
+
+def apply(flow: Flow, delta: Delta) -> None:
+    """Into the target's open transaction, which has entered; ``RowsDiffer`` if it does not read back what was sent."""
+    if not delta.keys:
+        return
+    before = contents(flow.target, delta.keys)
+    flow.replace(delta.keys)
+    there, here = contents(flow.source, delta.keys), contents(flow.target, delta.keys)
+    if there != here:
+        differing = sorted(name for name in there if there[name] != here.get(name))
+        raise RowsDiffer(f"Rows read back from the target differ in {', '.join(differing)}")
+    progress.adjust(flow.target, forum=flow.forum, before=before, after=here)
+
+
+def lag_of(flow: Flow) -> int:
+    """How many entries wait in the log."""
+    row = flow.source.execute(LAG_SQL, (flow.forum,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def timed_batch(flow: Flow) -> tuple[int, float]:
+    """A batch, and the milliseconds that it took."""
+    began = time.monotonic()
+    entries = bring_over(flow)
+    return entries, (time.monotonic() - began) * 1000
+
+
+STEP = Step("catch_up", MoveState.CATCHING_UP, MoveState.VERIFIED, catch_up)

@@ -1,0 +1,102 @@
+"""COPYING: the forum's rows in chunks by key, each with its progress in one transaction of the target.
+
+Each chunk is read as it is then: the log has had every change since ARMED, so what a chunk missed is caught up with
+later. Rows that were inserted since are left to the log altogether. So a row that is copied refers to rows that were
+there before ARMED too, which were copied before it; but an imported reply may have a lower id than its parent: it gets
+its parent at the end.
+"""
+
+import time
+
+from psycopg import sql
+
+from forum_backend.domain.moves import MoveState
+from forum_backend.services.forum_rows import FORUM_TABLES, ForumTable
+from workers.rebalance import progress
+from workers.rebalance.flow import Flow
+from workers.rebalance.mover import Mover
+from workers.rebalance.progress import Progress
+from workers.rebalance.step import Step
+
+CHUNK = 5_000
+SLICE = 2_000
+
+
+def copy(mover: Mover) -> bool:
+    """Chunk by chunk until all tables are done; returns False when its time is up."""
+    flow = mover.forward
+    found = progress.read(flow.target, forum=flow.forum)
+    mover.move.rows_done = 0
+    for table in FORUM_TABLES:
+        done = found[table.name]
+        while not done.is_copied:
+            began = time.monotonic()
+            rows = copy_chunk(flow, table, done)
+            mover.copied(rows, seconds=time.monotonic() - began)
+            if mover.is_time_up:
+                return False
+    return True
+
+
+def copy_chunk(flow: Flow, table: ForumTable, done: Progress) -> int:
+    """The next rows of a table and, with its last ones, the parents that came late; how many rows there were."""
+    upper, keys = next_range(flow, table, above=done.copied_to)
+    with flow.target.transaction():
+        # A chunk that a crash takes away takes its progress with it.
+        flow.target.execute("SET LOCAL synchronous_commit = off")
+        flow.enter()
+        rows = flow.copy(table, chunk(flow.forum, table, lower=done.copied_to, upper=upper)) if keys else 0
+        if keys < CHUNK and table.name == "post":
+            join_late_parents(flow)
+        done.copied_to, done.is_copied = max(upper, done.copied_to), keys < CHUNK
+        progress.save(flow.target, forum=flow.forum, progress=done)
+    return rows
+
+
+def next_range(flow: Flow, table: ForumTable, *, above: int, size: int = CHUNK) -> tuple[int, int]:
+    """The last of the next ``size`` keys on the source, and how many there are."""
+    query = sql.SQL(
+        "SELECT coalesce(max(k), 0), count(*) FROM "
+        "(SELECT {key} AS k FROM {table} WHERE forum_id = %s AND {key} > %s ORDER BY {key} LIMIT %s) AS next"
+    ).format(key=sql.Identifier(table.key), table=sql.Identifier(table.name))
+    row = flow.source.execute(query, (flow.forum, above, size)).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def chunk(forum: int, table: ForumTable, *, lower: int, upper: int) -> sql.Composed:
+    """The rows with keys above ``lower`` up to ``upper``, without those inserted since ARMED."""
+    columns = sql.SQL(", ").join(
+        sql.SQL("CASE WHEN parent_id <= {} THEN parent_id END AS parent_id").format(sql.Literal(upper))
+        if (table.name, column) == ("post", "parent_id")
+        else sql.Identifier(column)
+        for column in table.columns
+    )
+    return sql.SQL(
+        "SELECT {columns} FROM {table} AS t WHERE forum_id = {forum} AND {key} > {lower} AND {key} <= {upper} "
+        "AND NOT EXISTS (SELECT FROM changed_row c WHERE c.forum_id = {forum} AND c.table_name = {name} "
+        "AND c.is_insert AND c.row_id = t.{key})"
+    ).format(
+        columns=columns, table=sql.Identifier(table.name), forum=sql.Literal(forum), key=sql.Identifier(table.key),
+        lower=sql.Literal(lower), upper=sql.Literal(upper), name=sql.Literal(table.name),
+    )  # fmt: skip
+
+
+def join_late_parents(flow: Flow) -> None:
+    """Replies with a lower id than what they answer, once all rows are there."""
+    query = (
+        "SELECT id, parent_id FROM post p WHERE forum_id = %s AND parent_id > id AND NOT EXISTS "
+        "(SELECT FROM changed_row c WHERE c.forum_id = p.forum_id AND c.table_name = 'post' "
+        "AND c.is_insert AND c.row_id = p.id)"
+    )
+    late = flow.source.execute(query, (flow.forum,)).fetchall()
+    for begin in range(0, len(late), SLICE):
+        replies, parents = zip(*late[begin : begin + SLICE], strict=True)
+        # The version is the row's own: the trigger that counts it up leaves alone what brings one.
+        flow.target.execute(
+            "UPDATE post AS p SET parent_id = new.parent_id FROM unnest(%s::bigint[], %s::bigint[]) AS new (id, "
+            "parent_id) WHERE p.id = new.id",
+            (list(replies), list(parents)),
+        )
+
+
+STEP = Step("copy", MoveState.COPYING, MoveState.CATCHING_UP, copy)

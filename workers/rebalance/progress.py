@@ -1,0 +1,87 @@
+"""How far a mover has come with each table, kept on the target in the transactions that add its rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+
+from forum_backend.services.forum_rows import FORUM_TABLES
+
+
+class ProgressLost(Exception):
+    """The target has no notes of this move: it was ended by others, or begins anew."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Of one table: keys copied and verified so far; number and content of all its rows, once it is verified."""
+
+    table: str
+    copied_to: int
+    is_copied: bool
+    verified_to: int
+    is_verified: bool
+    rows: int
+    content: int
+
+
+READ_SQL = (
+    "SELECT table_name, copied_to, is_copied, verified_to, is_verified, rows, content FROM copy_progress "
+    "WHERE forum_id = %s"
+)
+BEGIN_SQL = (
+    "INSERT INTO copy_progress (forum_id, table_name, copied_to, is_copied, verified_to, is_verified, rows, content) "
+    "SELECT %s, t, 0, %s, 0, false, 0, 0 FROM unnest(%s::text[]) AS t"
+)
+SAVE_SQL = (
+    "UPDATE copy_progress SET copied_to = %s, is_copied = %s, verified_to = %s, is_verified = %s, rows = %s, "
+    "content = %s WHERE forum_id = %s AND table_name = %s"
+)
+ADJUST_SQL = (
+    "UPDATE copy_progress AS p SET rows = p.rows + d.rows, content = p.content + d.content "
+    "FROM unnest(%s::text[], %s::bigint[], %s::numeric[]) AS d (table_name, rows, content) "
+    "WHERE p.forum_id = %s AND p.table_name = d.table_name AND p.is_verified"
+)
+
+
+def begin(connection: psycopg.Connection, *, forum: int, is_copied: bool) -> None:
+    """Start anew: nothing is copied, or (the rows being there) everything is and has to be verified only."""
+    with connection.transaction():
+        connection.execute("DELETE FROM copy_progress WHERE forum_id = %s", (forum,))
+        connection.execute(BEGIN_SQL, (forum, is_copied, [table.name for table in FORUM_TABLES]))
+
+
+def read(connection: psycopg.Connection, *, forum: int) -> dict[str, Progress]:
+    """By table, of all tables since ``begin``; ``ProgressLost`` otherwise."""
+    rows = connection.execute(READ_SQL, (forum,)).fetchall()
+    if len(rows) != len(FORUM_TABLES):
+        raise ProgressLost(f"The target has notes on {len(rows)} of {len(FORUM_TABLES)} tables")
+    return {
+        table: Progress(table, copied_to, is_copied, verified_to, is_verified, number, int(content))
+        for table, copied_to, is_copied, verified_to, is_verified, number, content in rows
+    }
+
+
+def save(connection: psycopg.Connection, *, forum: int, progress: Progress) -> None:
+    """In the open transaction of whatever was added."""
+    p = progress
+    values = (p.copied_to, p.is_copied, p.verified_to, p.is_verified, p.rows, p.content)
+    connection.execute(SAVE_SQL, (*values, forum, p.table))
+
+
+def adjust(
+    connection: psycopg.Connection,
+    *,
+    forum: int,
+    before: Mapping[str, tuple[int, int]],
+    after: Mapping[str, tuple[int, int]],
+) -> None:
+    """Rows of verified tables were replaced: keep their number and content exact."""
+    changes = [(name, after[name][0] - rows, after[name][1] - content) for name, (rows, content) in before.items()]
+    names, rows, contents = zip(*changes, strict=True)
+    connection.execute(ADJUST_SQL, (list(names), list(rows), list(contents), forum))
+
+
+def forget(connection: psycopg.Connection, *, forum: int) -> None:
+    """The move is over."""
+    connection.execute("DELETE FROM copy_progress WHERE forum_id = %s", (forum,))

@@ -1,0 +1,84 @@
+"""REVERSIBLE: what is written on the target is brought back to the source, so that a rollback needs no copy."""
+
+import logging
+
+from django.utils import timezone
+
+from forum_backend.data.control.moves.models import Move
+from forum_backend.domain.moves import MoveState, OwnershipMode
+from forum_backend.services.forum_rows import purge_chunk
+from forum_backend.services.ownership import OwnershipRefused
+from workers.rebalance import progress
+from workers.rebalance.catch_up import BATCH, bring_over, read_log
+from workers.rebalance.flow import forget
+from workers.rebalance.mover import Mover
+from workers.rebalance.patience import patiently
+from workers.rebalance.step import Step
+
+logger = logging.getLogger(__name__)
+
+EVERY_S = 5.0
+LOG_CHUNK = 20_000
+
+
+def reverse(mover: Mover) -> bool:
+    """Keep the source's rows up to date until the time is over or another move began; then delete them."""
+    try:
+        if is_over(mover.move):
+            return clean(mover)
+        while bring_over(mover.backward) == BATCH and not mover.is_time_up:
+            mover.report()
+    except OwnershipRefused as refusal:
+        departed = (OwnershipMode.DEPARTED, mover.move.epoch)
+        if (refusal.ownership.mode, refusal.ownership.epoch) == departed:
+            raise  # by an older token
+        return True  # the forum came back or went on: its rows here are another move's
+    mover.rest_s = EVERY_S
+    return False
+
+
+def is_over(move: Move) -> bool:
+    """Whether nobody can ask for a rollback any more."""
+    if move.reversible_until is None or move.reversible_until <= timezone.now():
+        return True
+    return Move.objects.filter(forum_id=move.forum_id, pk__gt=move.pk).exclude(state=MoveState.ABORTED).exists()
+
+
+def clean(mover: Mover) -> bool:
+    """The target stops logging, unless for another move by now; the source's rows go, its row stays as a tombstone."""
+    stop_logging(mover)
+    while delete_some(mover):
+        mover.report()
+        if mover.is_time_up:
+            return False
+    return True
+
+
+def stop_logging(mover: Mover) -> None:
+    """No capture on the target, nothing left in its log; a later move logs there for itself, with a higher token."""
+    move, owner = mover.move, OwnershipMode.OWNER
+    epoch = move.epoch + 1
+    try:
+        patiently(lambda: mover.change(mover.target, modes=(owner,), from_epoch=epoch, mode=owner, epoch=epoch))
+        progress.forget(mover.target, forum=move.forum_id)
+        while entries := read_log(mover.backward, LOG_CHUNK).entries:
+            forget(mover.backward, entries)
+    except OwnershipRefused:
+        logger.info("Another move logs there now", extra={"action": "move", "move": move.pk, "forum": move.forum_id})
+
+
+def delete_some(mover: Mover) -> int:
+    """One chunk; how many rows it deleted."""
+    move, deleted = mover.move, 0
+
+    def delete() -> None:
+        nonlocal deleted
+        deleted = purge_chunk(
+            mover.source, forum=move.forum_id, epoch=move.epoch, token=move.token, mode=OwnershipMode.DEPARTED
+        )
+
+    patiently(delete)
+    return deleted
+
+
+STEP = Step("reverse", MoveState.REVERSIBLE, MoveState.CLEANED, reverse)

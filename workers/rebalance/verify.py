@@ -1,0 +1,113 @@
+"""Verification: every row hashed on both sides, range by range, dirty ones left out; what differs is copied again."""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from forum_backend.services.forum_rows import CONTENT, FORUM_TABLES, ForumTable
+from workers.rebalance import progress
+from workers.rebalance.copy import next_range
+from workers.rebalance.flow import Flow
+from workers.rebalance.mover import Mover
+from workers.rebalance.progress import Progress
+
+RANGE = 5_000
+END = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Keys above ``lower`` up to ``upper`` of a table, and those among them that the log names."""
+
+    table: ForumTable
+    lower: int
+    upper: int
+    dirty: list[int]
+
+
+def has_begun(flow: Flow) -> bool:
+    """Whether a part of a table was verified: no row may be brought over until the rest is."""
+    found = progress.read(flow.target, forum=flow.forum).values()
+    return any(p.verified_to and not p.is_verified for p in found) or (
+        any(p.is_verified for p in found) and not all(p.is_verified for p in found)
+    )
+
+
+def verify(mover: Mover) -> bool:
+    """Range by range until all tables are done; returns False when its time is up."""
+    flow = mover.forward
+    found = progress.read(flow.target, forum=flow.forum)
+    for table in FORUM_TABLES:
+        done = found[table.name]
+        while not done.is_verified:
+            differing = verify_range(flow, table, done)
+            if differing:
+                mover.repaired(table.name, differing)
+            mover.report()
+            if mover.is_time_up:
+                return False
+    return True
+
+
+def verify_range(flow: Flow, table: ForumTable, done: Progress) -> list[int]:
+    """The next range: keys of rows that differ (they are in the log now, to be copied again)."""
+    flow.begin_view()
+    try:
+        upper, keys = next_range(flow, table, above=done.verified_to, size=RANGE)
+        is_last = keys < RANGE
+        where = Range(table, done.verified_to, END if is_last else upper, [])
+        where = Range(table, where.lower, where.upper, dirty_in(flow, where))
+        clean_there = content_of(flow, where, on_target=False)
+        clean_here = content_of(flow, where, on_target=True)
+        differing = [] if clean_there == clean_here else differing_keys(flow, where)
+    finally:
+        flow.end_view()
+    if differing:
+        flow.source.execute(
+            "INSERT INTO changed_row (forum_id, table_name, row_id) SELECT %s, %s, unnest(%s::bigint[])",
+            (flow.forum, table.name, differing),
+        )
+    everything = Range(table, where.lower, where.upper, [])
+    rows, content = content_of(flow, everything, on_target=True) if where.dirty else clean_here
+    done.verified_to, done.is_verified = upper, is_last
+    done.rows, done.content = done.rows + rows, done.content + content
+    progress.save(flow.target, forum=flow.forum, progress=done)
+    return differing
+
+
+def dirty_in(flow: Flow, where: Range) -> list[int]:
+    """Keys in the range that the log names, in the view that is open."""
+    query = (
+        "SELECT DISTINCT row_id FROM changed_row WHERE forum_id = %s AND table_name = %s "
+        "AND row_id > %s AND row_id <= %s ORDER BY row_id"
+    )
+    return [row[0] for row in flow.source.execute(query, (flow.forum, where.table.name, where.lower, where.upper))]
+
+
+def content_of(flow: Flow, where: Range, *, on_target: bool) -> tuple[int, int]:
+    """Number and content of the clean rows of a range on one side."""
+    connection = flow.target if on_target else flow.source
+    row = connection.execute(sql.SQL("SELECT {} FROM ({}) r").format(CONTENT, rows_in(flow.forum, where))).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def differing_keys(flow: Flow, where: Range) -> list[int]:
+    """Row by row: keys that only one side has, or with other content."""
+    query = sql.SQL("SELECT r.{}, hashtextextended(r::text, 0) FROM ({}) r").format(
+        sql.Identifier(where.table.key), rows_in(flow.forum, where)
+    )
+    there: dict[int, int] = dict(flow.source.execute(query).fetchall())
+    here: dict[int, int] = dict(flow.target.execute(query).fetchall())
+    return sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+
+
+def rows_in(forum: int, where: Range) -> sql.Composed:
+    """The query of the clean rows of a range."""
+    return sql.SQL(
+        "SELECT {columns} FROM {table} WHERE forum_id = {forum} AND {key} > {lower} AND {key} <= {upper} "
+        "AND {key} <> ALL({dirty}::bigint[])"
+    ).format(
+        columns=where.table.column_list(), table=sql.Identifier(where.table.name), key=sql.Identifier(where.table.key),
+        forum=sql.Literal(forum), lower=sql.Literal(where.lower), upper=sql.Literal(where.upper),
+        dirty=sql.Literal(where.dirty),
+    )  # fmt: skip
