@@ -29,9 +29,10 @@ def manage(*words: str) -> list[str]:
 
 def environment_with(*, addresses: Mapping[str, str], data: Path) -> dict[str, str]:
     """The children's environment: ours, the addresses, and a secret key that stays the same over restarts."""
-    key = os.environ.get("SECRET_KEY") or SavedSecrets(data / "secrets.json").get("SECRET_KEY")
+    secrets = SavedSecrets(data / "secrets.json")
     own = {
-        "SECRET_KEY": key,
+        "SECRET_KEY": os.environ.get("SECRET_KEY") or secrets.get("SECRET_KEY"),
+        "SHARD_PASSWORD": os.environ.get("SHARD_PASSWORD") or secrets.get("forum_password"),
         "FORUM_DATA": str(data),
         "DJANGO_SETTINGS_MODULE": "forum_backend.settings",
         "PYTHONUNBUFFERED": "1",
@@ -41,7 +42,7 @@ def environment_with(*, addresses: Mapping[str, str], data: Path) -> dict[str, s
 
 def write_environment_file(*, environment: Mapping[str, str], data: Path) -> None:
     """Leave the addresses for `manage.py` in a second terminal."""
-    names = (*ADDRESSES, "SECRET_KEY", "FORUM_DATA")
+    names = (*ADDRESSES, "SHARD_PASSWORD", "SECRET_KEY", "FORUM_DATA")
     write_private(data / "environment", "".join(f"{name}={environment[name]}\n" for name in names))
 
 

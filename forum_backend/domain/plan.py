@@ -22,8 +22,10 @@ from forum_backend.domain.fleet import (
     units_of,
 )
 
-# Gains below this are noise of floating-point numbers.
-LEAST_GAIN = 1e-9
+# What a move must take from the spread to be worth a window: a thousandth of the fleet over a gap of a thousandth.
+LEAST_GAIN = 1e-6
+# Differences below this are noise of floating-point numbers: the first one wins.
+NOISE = 1e-9
 HASH_LENGTH = 20
 
 
@@ -172,7 +174,7 @@ class _State:
             if pair not in best:
                 best[pair] = self._best_of(movable[source.name], source, target)
             found = best[pair]
-            if found is not None and (chosen is None or found[0] > chosen[0] + LEAST_GAIN):
+            if found is not None and (chosen is None or found[0] > chosen[0] + NOISE):
                 chosen = (*found, target)
         return None if chosen is None else chosen[1:]
 
@@ -182,7 +184,7 @@ class _State:
         found: tuple[float, ForumAt] | None = None
         for at in movable:
             gain = sum(part * (gap - part) for part, gap in zip(self._weights[at.forum], gaps, strict=True))
-            if gain > LEAST_GAIN and (found is None or gain > found[0] + LEAST_GAIN):
+            if gain > LEAST_GAIN and (found is None or gain > found[0] + NOISE):
                 found = gain, at
         return found
 

@@ -15,6 +15,7 @@ from forum_backend.domain.moves import COMMITTED, EXCLUSIVE, MoveState
 from forum_backend.domain.plan import Pace
 from forum_backend.queries.forum_read import ownership_on
 from routers.fanout import fan_out
+from routers.registry import registry
 
 FORUMS_A_SHARD = 500
 COOLING = timedelta(minutes=10)
@@ -49,6 +50,7 @@ SELECT (SELECT coalesce(sum(hashtextextended(forum_id || ' ' || shard_id || ' ' 
 
 def read_fleet(*, now: datetime) -> Fleet:
     """The fleet as it is; shards that do not answer are in it, marked as silent."""
+    registry.refresh()  # other processes may have added shards
     shards = _shards()
     units = units_of(Fleet(tuple(shards), ()), FLOOR)
     stays = _stays(now)
