@@ -1,1 +1,1 @@
-"""The history checker: people write while forums move, every operation is noted, and at the end all of it must add up."""
+"""The history checker: people write while forums move, each operation is noted, and in the end all must add up."""

@@ -17,6 +17,7 @@ from tests.history.sampler import Sampler
 from tests.history.verdict import Problem, Verdict, judge
 from tests.history.writers import Board, Writer
 from tests.journeys import people
+from tests.model.path import first_stray
 from tests.running import Service
 
 CALL_LIMIT_S = 300.0
@@ -78,15 +79,28 @@ class HistoryCheck:
         self._run(self._stop_writing())
         gathering.settle(self.service, self.forums)
         self._open.close()  # the sampler
-        reader = self._client("")
+        return self.judged()
+
+    def judged(self) -> Verdict:
+        """The verdict on what is there now; nobody writes any more."""
         users = [person.username for person in self._people]
-        observed = self._run(gathering.gather(self.service, reader, forums=self.forums, users=users))
+        observed = self._run(gathering.gather(self.service, self._client(""), forums=self.forums, users=users))
         observed.samples = self.sampler.samples
         verdict = judge(self.history, observed)
         if self.sampler.died_of is not None:
             verdict.problems.append(Problem("sampler", repr(self.sampler.died_of)))
         self._add_moves(verdict)
         return verdict
+
+    def strays(self) -> list[str]:
+        """The steps between recorded states of the moves that the model of the protocol does not know."""
+        found = []
+        for move in self.moving.moves if self.moving else []:
+            states, is_rollback = gathering.recorded_states(self.service, int(move["id"]))
+            stray = first_stray(states, is_rollback=is_rollback)
+            if stray:
+                found.append(f"move {move['id']}: {stray}")
+        return found
 
     def windows_text(self) -> str:
         """How long the moves kept writers waiting, in words."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 
+from forum_backend.domain.moves import MoveState
 from tests.history.client import Client
 from tests.history.observed import ForumState, Observed, Row, User
 from tests.history.sampler import shard_addresses
@@ -23,6 +24,10 @@ _EVENTS = "SELECT id >> %s, type, subject_id FROM forum_event WHERE forum_id = %
 _WAITING = "SELECT count(*) FROM outbox WHERE forum_id = %s"
 _CURSORS = "SELECT forum_id, number FROM consumer_cursor WHERE consumer = %s AND forum_id = ANY(%s)"
 _USERS = "SELECT username, user_id, posts_count, points FROM profile WHERE username = ANY(%s)"
+
+
+_STATES = "SELECT type FROM status_event WHERE move_id = %s AND type LIKE 'move.%%' ORDER BY number"
+_ROLLS_BACK = "SELECT rolls_back_id IS NOT NULL FROM move WHERE id = %s"
 
 
 def query(address: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -68,13 +73,23 @@ def forum_state(service: Service, forum: int) -> ForumState:
         owners=owners,
         posts=[Row(*row) for row in query(address, _POSTS, forum)],
         votes=[(post, user, value) for post, user, value in query(address, _VOTES, forum)],
-        thread_counts=dict(query(address, _THREADS, forum)),  # type: ignore[arg-type]
+        thread_counts=dict(query(address, _THREADS, forum)),
         last_number=last_number,
         threads_count=threads_count,
         posts_count=posts_count,
         events=[(number, kind, subject) for number, kind, subject in query(address, _EVENTS, NUMBER_BITS, forum)],
         waiting=query(address, _WAITING, forum)[0][0],
     )
+
+
+def recorded_states(service: Service, move: int) -> tuple[list[str], bool]:
+    """The states that a move went through, as its status events tell; and whether it was a rollback."""
+    control = service.environment["DATABASE_URL"]
+    ((is_rollback,),) = query(control, _ROLLS_BACK, move)
+    told = [kind.removeprefix("move.") for (kind,) in query(control, _STATES, move)]
+    return [
+        word for word in told if word in set(MoveState)
+    ], is_rollback  # others tell of progress, pauses and the like
 
 
 async def gather(service: Service, client: Client, *, forums: list[int], users: list[str]) -> Observed:
