@@ -1,6 +1,7 @@
 """The fleet for the planner: all shards with their loads, the heaviest forums of each, and what must stay."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
@@ -11,7 +12,7 @@ from django.db.models import Count
 from forum_backend.data.control.directory.models import Shard
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.fleet import FLOOR, Fleet, ForumAt, Load, ShardAt, Stay, units_of
-from forum_backend.domain.moves import COMMITTED, EXCLUSIVE, MoveState
+from forum_backend.domain.moves import COMMITTED, EXCLUSIVE, SETTLED, MoveState
 from forum_backend.domain.plan import Pace
 from forum_backend.queries.forum_read import ownership_on
 from routers.fanout import fan_out
@@ -21,6 +22,7 @@ FORUMS_A_SHARD = 500
 COOLING = timedelta(minutes=10)
 AFTER_A_FAILURE = timedelta(minutes=1)
 MOVES_LOOKED_AT = 50
+ROWS_OF_A_MEASURED_COPY = 10_000
 
 _SHARDS = """
 SELECT s.name, s.state, coalesce(sum(l.rows_count), 0)::float8, coalesce(sum(l.bytes), 0)::float8,
@@ -97,18 +99,26 @@ def _stays(now: datetime) -> dict[int, Stay]:
     def forums_of(states: Iterable[MoveState], **more: Any) -> Iterable[int]:
         return Move.objects.filter(state__in=sorted(states), **more).order_by().values_list("forum_id", flat=True)
 
-    # A move that was done lately was asked for, or ended, lately; or is one that may still be taken back.
-    stays = dict.fromkeys(forums_of(COMMITTED, finished_at__gt=now - COOLING), Stay.COOLING)
-    stays |= dict.fromkeys(forums_of(COMMITTED, finished_at=None, created_at__gt=now - COOLING), Stay.COOLING)
+    # Another move would take the way back from one that can be rolled back still.
+    stays = dict.fromkeys(forums_of(SETTLED), Stay.COOLING)
+    stays |= dict.fromkeys(forums_of([MoveState.CLEANED], finished_at__gt=now - COOLING), Stay.COOLING)
     failed = forums_of([MoveState.ABORTED], finished_at__gt=now - AFTER_A_FAILURE)
     return stays | dict.fromkeys(failed, Stay.FAILED) | dict.fromkeys(forums_of(EXCLUSIVE), Stay.MOVING)
 
 
 def read_pace() -> Pace:
     """What moves took lately; a guess where there were none."""
-    done = Move.objects.filter(state__in=sorted(COMMITTED)).exclude(window_ms=None).order_by("-pk")
-    windows = [ms for ms in done.values_list("window_ms", flat=True)[:MOVES_LOOKED_AT] if ms is not None]
-    return Pace(window_ms=round(median(windows), 2)) if windows else Pace()
+    done = Move.objects.filter(state__in=sorted(COMMITTED)).order_by("-pk")
+    measured = list(done.values_list("window_ms", "rows_per_s", "rows_total")[:MOVES_LOOKED_AT])
+    windows = [window for window, _, _ in measured if window is not None]
+    # The pace of a small copy is mostly that of its beginning.
+    paces = [pace for _, pace, rows in measured if pace and rows >= ROWS_OF_A_MEASURED_COPY]
+    guess = Pace()
+    return replace(
+        guess,
+        window_ms=round(median(windows), 2) if windows else guess.window_ms,
+        rows_per_s=round(median(paces), 1) if paces else guess.rows_per_s,
+    )
 
 
 def arrangement(*, highest_forum: int) -> str:

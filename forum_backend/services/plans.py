@@ -98,7 +98,12 @@ def apply_plan(*, digest: str, requested_by: int | None, now: datetime) -> Plan:
         key = f"plan:{plan.hash}:{number}" if requested_by is not None else None
         try:
             move = request_move(
-                forum_id=int(planned["forum"]), target=planned["target"], requested_by=requested_by, now=now, key=key
+                forum_id=int(planned["forum"]),
+                target=planned["target"],
+                requested_by=requested_by,
+                now=now,
+                key=key,
+                reason=planned["reason"],
             )
         except ForumError as refusal:
             planned["refused"] = refusal.detail

@@ -90,7 +90,7 @@ def test_addresses_of_the_user_count_and_must_be_complete(monkeypatch: pytest.Mo
 
 
 def test_addresses_that_an_earlier_run_left_do_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    environment = {**ADDRESSES, "SECRET_KEY": "key", "FORUM_DATA": str(tmp_path)}
+    environment = {**ADDRESSES, "SHARD_PASSWORD": "x", "SECRET_KEY": "key", "FORUM_DATA": str(tmp_path)}
     service.write_environment_file(environment=environment, data=tmp_path)
     for name, address in ADDRESSES.items():
         monkeypatch.setenv(name, address)

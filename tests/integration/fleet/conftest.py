@@ -1,5 +1,5 @@
-"""Servers that die in a test of the fleet are back before the next one, as in the tests of moves."""
+"""Moves end at once and servers that die in a test are back before the next one, as in the tests of moves."""
 
-from tests.integration.moves.conftest import kill
+from tests.integration.moves.conftest import kill, limits
 
-__all__ = ["kill"]
+__all__ = ["kill", "limits"]

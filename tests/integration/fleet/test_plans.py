@@ -66,6 +66,7 @@ def test_a_plan_moves_nothing_until_it_is_applied(heavy: list[int]) -> None:
     done = applied(plan)
     move = Move.objects.get(pk=done.moves[0]["move"])
     assert (move.forum_id, move.source_id, move.target_id) == (heavy[2], "shard_00", planned["target"])
+    assert move.reason == planned["reason"]
     drive_to_end(move)
     assert owners(heavy[2]) == [planned["target"]]
 
