@@ -13,6 +13,8 @@ OVER = ("cleaned", "aborted", "reconciled")
 def incidents(world: World, rules: Rules) -> Iterator[Step]:
     if world.take_overs and world.move.state not in OVER:
         yield from taken_over(world, rules)
+    if world.late_cleaners and world.move.state not in OVER:
+        yield late_cleaner(world)
     yield from rollbacks(world)
     if world.failovers:
         yield from failovers(world)
@@ -21,7 +23,7 @@ def incidents(world: World, rules: Rules) -> Iterator[Step]:
 
 def taken_over(world: World, rules: Rules) -> Iterator[Step]:
     """The mover is thought dead. Another one has a higher token; the old one may come back at any time."""
-    move = world.move._replace(token=world.move.token + 1)
+    move = world.move._replace(token=world.next_token())
     for first, *memory in first_steps(move, rules):
         movers = (world.movers[-1], Mover(move, str(first), tuple(memory)))
         then = world._replace(move=move, movers=movers, take_overs=world.take_overs - 1)
@@ -36,6 +38,13 @@ def first_steps(move: Move, rules: Rules) -> list[tuple[object, ...]]:
     if move.state in ("planned", "activated") or not rules.announces:
         return [(RESUMING[move.state],)]
     return [("announce_source",)]
+
+
+def late_cleaner(world: World) -> Step:
+    """Somebody cleans up after the earlier move, with a token above that of the move which runs by now."""
+    earlier = Move(world.move.target, world.move.epoch - 1, True, "reversible", world.next_token(), is_closed=True)
+    world = world._replace(movers=(Mover(earlier, "close"), world.movers[-1]), late_cleaners=world.late_cleaners - 1)
+    return Step(f"mover {earlier.token} cleans up after the earlier move", world)
 
 
 def rollbacks(world: World) -> Iterator[Step]:
@@ -79,7 +88,7 @@ def reconciled(world: World) -> Iterator[Step]:
         other = world.shards[1 - index]
         if not shard.is_promoted or any(writer.open is not None for writer in world.writers):
             continue  # both are locked in their turn
-        token = world.move.token + 1
+        token = world.next_token()
         if world.move.state != "reconciled":
             yield taken_in_hand(world, index, token)
         else:

@@ -8,6 +8,7 @@ from tests.model.world import Bounds, Rules
 ALONE = Bounds(take_overs=0, moves=1, attempts=1)
 TAKEN_OVER = Bounds(take_overs=1, moves=1, attempts=1)
 ROLLED_BACK = Bounds(take_overs=0, moves=2, attempts=2)
+CLEANED_LATE = Bounds(take_overs=1, attempts=1, late_cleaners=1)
 FAILED_OVER = Bounds(take_overs=0, failovers=1, moves=1, attempts=1)
 
 # All that may happen, in three cuts: none of them must break anything.
@@ -18,6 +19,7 @@ CLEAN = {
 }
 # For those with patience: python -m tests.model --wide
 WIDE = {
+    "a move back while the earlier move is cleaned up": CLEANED_LATE,
     "attempts that are taken over": Bounds(take_overs=1, moves=1, attempts=2),
     "a rollback with a zombie": Bounds(take_overs=1, moves=2, attempts=1),
     "two zombies": Bounds(take_overs=2, moves=1, attempts=1),

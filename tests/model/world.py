@@ -42,6 +42,7 @@ class Bounds:
     failovers: int = 0
     moves: int = 2
     attempts: int = 2
+    late_cleaners: int = 0  # not 0: it begins with a move back, while the earlier move is to be cleaned up
 
 
 class Shard(NamedTuple):
@@ -101,6 +102,7 @@ class World(NamedTuple):
     take_overs: int
     failovers: int
     moves: int
+    late_cleaners: int = 0
     highest: int = 1  # the highest epoch at which a shard took writes
 
     def acknowledged(self, key: int) -> int:
@@ -111,6 +113,10 @@ class World(NamedTuple):
     def is_written_on(self, shard: int) -> bool:
         """Whether a writer holds the shard's shared lock."""
         return any(writer.open is not None and writer.open[0] == shard for writer in self.writers)
+
+    def next_token(self) -> int:
+        """Higher than any before, over all moves of the forum."""
+        return 1 + max(self.move.token, *(mover.move.token for mover in self.movers))
 
     def with_shard(self, index: int, shard: Shard) -> "World":
         first, second = self.shards
@@ -127,6 +133,8 @@ class Step(NamedTuple):
 
 def beginning(bounds: Bounds) -> World:
     """The forum lives on shard 0 at epoch 1, and a move to shard 1 is planned."""
+    if bounds.late_cleaners:
+        return moved_once(bounds)
     move = Move(source=0, epoch=1, has_copy=True, state="planned", token=1)
     return World(
         shards=(Shard(OWNER, 1, 0, False, AT_FIRST), Shard(ABSENT, 0, 0, False, (NO_ROW, NO_ROW))),
@@ -136,6 +144,22 @@ def beginning(bounds: Bounds) -> World:
         take_overs=bounds.take_overs,
         failovers=bounds.failovers,
         moves=bounds.moves - 1,
+    )
+
+
+def moved_once(bounds: Bounds) -> World:
+    """The forum came to shard 1, shard 0 has its rows still, and a move back with a copy is planned."""
+    move = Move(source=1, epoch=2, has_copy=True, state="planned", token=2)
+    return World(
+        shards=(Shard(DEPARTED, 1, 1, False, AT_FIRST), Shard(OWNER, 2, 1, True, AT_FIRST)),
+        writers=tuple(Writer() for _ in SCRIPTS),
+        move=move,
+        movers=(Mover(move, "prepare"),),
+        take_overs=bounds.take_overs,
+        failovers=bounds.failovers,
+        moves=0,
+        late_cleaners=bounds.late_cleaners,
+        highest=2,
     )
 
 
