@@ -21,7 +21,7 @@ from routers.fanout import fan_out
 from routers.registry import registry
 
 OLDEST_VERSION = 15
-TRIGGERS = frozenset({"a_forum_guard", "forum_capture", "forum_no_truncate"})
+TRIGGERS = frozenset({"a_forum_guard", "a_forum_guard_of_inserts", "forum_capture", "forum_no_truncate"})
 # A forum whose creation was begun so long ago, and never finished, is not coming any more.
 CREATION_LIMIT = timedelta(days=1)
 

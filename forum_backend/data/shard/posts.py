@@ -15,7 +15,10 @@ class Post(Authored):
     """``path`` is the ids from the root to the post itself (set by the shard), so that it sorts a tree depth first."""
 
     id = RoutedIdField(primary_key=True)
-    forum = models.ForeignKey(Forum, on_delete=models.CASCADE, related_name="posts", db_index=False)
+    # No constraint: the thread's says it already, a check says that both are of one forum, and each row of a copy pays.
+    forum = models.ForeignKey(
+        Forum, on_delete=models.CASCADE, related_name="posts", db_index=False, db_constraint=False
+    )
     thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="posts", db_index=False)
     parent = models.ForeignKey("self", on_delete=models.DO_NOTHING, null=True, related_name="replies")
     path = ArrayField(models.BigIntegerField(), null=True, editable=False)
@@ -44,7 +47,9 @@ class Vote(models.Model):
     """What one user thinks of one post: 1 or -1; no row is 0."""
 
     id = RoutedIdField(primary_key=True)
-    forum = models.ForeignKey(Forum, on_delete=models.CASCADE, related_name="votes", db_index=False)
+    forum = models.ForeignKey(
+        Forum, on_delete=models.CASCADE, related_name="votes", db_index=False, db_constraint=False
+    )
     post = models.ForeignKey(Post, on_delete=models.CASCADE, related_name="votes", db_index=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"

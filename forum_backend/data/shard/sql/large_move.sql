@@ -51,3 +51,29 @@ BEGIN
     GET DIAGNOSTICS forgotten = ROW_COUNT;
     RETURN forgotten;
 END $$;
+
+-- Asked before the function is called: a row that brings its path, as each row of a copy does, need not pay for the call.
+DROP TRIGGER post_path ON post;
+CREATE TRIGGER post_path BEFORE INSERT ON post FOR EACH ROW WHEN (NEW.path IS NULL) EXECUTE FUNCTION post_set_path();
+
+-- Likewise the guard of inserts: what it asks first is asked without a call. It refuses as before, and gives ids.
+DO $$
+DECLARE
+    guarded record;
+BEGIN
+    FOR guarded IN
+        SELECT * FROM (VALUES ('forum', false), ('forum_counters', false), ('thread', true), ('post', true),
+                              ('vote', true), ('outbox', true), ('forum_event', false), ('idempotency_key', true)
+        ) AS tables (name, makes_id)
+    LOOP
+        EXECUTE format('DROP TRIGGER a_forum_guard ON %I', guarded.name);
+        EXECUTE format('CREATE TRIGGER a_forum_guard BEFORE UPDATE OR DELETE ON %I FOR EACH ROW '
+                       'EXECUTE FUNCTION forum_guard()', guarded.name);
+        EXECUTE format('CREATE TRIGGER a_forum_guard_of_inserts BEFORE INSERT ON %I FOR EACH ROW WHEN ('
+                       'position('','' || NEW.forum_id || '','' IN '
+                       'coalesce(current_setting(''forum.entered'', true), '''')) = 0%s) '
+                       'EXECUTE FUNCTION forum_guard(%s)',
+                       guarded.name, CASE WHEN guarded.makes_id THEN ' OR NEW.id IS NULL' ELSE '' END,
+                       CASE WHEN guarded.makes_id THEN '''routed''' ELSE '' END);
+    END LOOP;
+END $$;
