@@ -18,10 +18,14 @@ TRY_AGAIN = (429, 503)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``status`` 0: none came in time, and what was asked for may have happened."""
+    """``status`` 0: none came in time, and what was asked for may have happened.
+
+    ``may_repeat``: an earlier try was lost on its way, and might be carried out after all, later.
+    """
 
     status: int
     content: Any = None
+    may_repeat: bool = False
 
     @property
     def is_lost(self) -> bool:
@@ -49,24 +53,26 @@ class Client:
         """
         headers = {"Idempotency-Key": key} if key else {}
         deadline = time.monotonic() + PATIENCE_S
+        may_repeat = False
         while time.monotonic() < deadline:
             try:
                 answer = await self._http.request(method, path, json=content, headers=headers)
             except httpx.TransportError:
                 self._history.lost_answers += 1
+                may_repeat = True
                 await asyncio.sleep(RECONNECT_S)
                 continue
             if answer.status_code not in TRY_AGAIN:
-                return self._expected(answer, expected)
+                return self._expected(answer, expected, may_repeat=may_repeat)
             self._history.retries += 1
             await asyncio.sleep(float(answer.headers["Retry-After"]))
         self._history.errors.append(f"{method} {path}: no answer within {PATIENCE_S:.0f} s")
-        return Answer(0)
+        return Answer(0, may_repeat=True)
 
-    def _expected(self, answer: httpx.Response, expected: tuple[int, ...]) -> Answer:
+    def _expected(self, answer: httpx.Response, expected: tuple[int, ...], *, may_repeat: bool) -> Answer:
         if answer.status_code not in expected:
             request = f"{answer.request.method} {answer.request.url.path}"
             self._history.errors.append(f"{request}: {answer.status_code} {answer.text[:200]}")
         if answer.status_code >= 500:
-            return Answer(0)  # it may have happened
-        return Answer(answer.status_code, answer.json() if answer.content else None)
+            return Answer(0, may_repeat=True)  # it may have happened
+        return Answer(answer.status_code, answer.json() if answer.content else None, may_repeat)

@@ -43,7 +43,7 @@ class Writer:
         self._client, self._reader, self._history, self._board = client, reader, history, board
         self._own: list[Written] = []
         self._inserted = 0
-        self._undecided: set[str] = set()  # posts on which a vote of ours has an unknown outcome
+        self._undecided: set[str] = set()  # posts on which a lost try of ours could undo the next vote
 
     async def write(self, stop: asyncio.Event) -> None:
         """Until it is told to stop."""
@@ -85,8 +85,8 @@ class Writer:
         if _ended(operation, answer, done=200):
             post.body = body
             await self._read_back(post)
-        else:
-            self._own.remove(post)  # nobody knows what it says
+        if answer.may_repeat or operation.status is not Status.DONE:
+            self._own.remove(post)  # nobody knows what it says, or a lost try of this could undo the next change
 
     async def _delete(self, post: Written) -> None:
         self._own.remove(post)
@@ -104,7 +104,8 @@ class Writer:
         operation = self._history.begin(self.name, Kind.VOTE, name, str(value), post=post)
         content = {"value": value}
         answer = await self._client.ask("PUT", f"/posts/{post}/vote", expected=(200, 409), content=content)
-        if not _ended(operation, answer, done=200) and operation.status is Status.UNKNOWN:
+        _ended(operation, answer, done=200)
+        if answer.may_repeat:
             self._undecided.add(name)
 
     async def _read_back(self, post: Written, *, is_deleted: bool = False) -> None:
