@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [page|post|live|routing|directory|import|all] [--json] [--seconds N]`"""
+"""`python -m tests.benchmarks [page|post|live|routing|directory|import|moves|all] [--json] [--seconds N]`"""
 
 import argparse
 import contextlib
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "routing": "routing",
     "directory": "directory",
     "import": "import_disqus",
+    "moves": "moves",
 }
 
 

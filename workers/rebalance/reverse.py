@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.moves import MoveState, OwnershipMode
+from forum_backend.services import moves
 from forum_backend.services.forum_rows import purge_chunk
 from forum_backend.services.ownership import OwnershipRefused
 from workers.rebalance import progress
@@ -39,14 +40,23 @@ def reverse(mover: Mover) -> bool:
 
 def is_over(move: Move) -> bool:
     """Whether nobody can ask for a rollback any more."""
-    if move.reversible_until is None or move.reversible_until <= timezone.now():
-        return True
+    is_late = move.reversible_until is None or move.reversible_until <= timezone.now()
+    return is_late or has_later(move)
+
+
+def has_later(move: Move) -> bool:
+    """Whether the forum went on, or is about to."""
     return Move.objects.filter(forum_id=move.forum_id, pk__gt=move.pk).exclude(state=MoveState.ABORTED).exists()
 
 
 def clean(mover: Mover) -> bool:
     """The target stops logging, unless for another move by now; the source's rows go, its row stays as a tombstone."""
-    stop_logging(mover)
+    if mover.move.reversible_until is not None:
+        # Written down before anything is deleted: who asks for a rollback from now on is refused.
+        mover.move.reversible_until = None
+        moves.tell_progress(mover.move, now=timezone.now())
+    if not has_later(mover.move):
+        stop_logging(mover)
     while delete_some(mover):
         mover.report()
         if mover.is_time_up:

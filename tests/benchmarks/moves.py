@@ -1,0 +1,228 @@
+"""Moves: the copy against a raw pipe of the same rows, the window under steady writes, and what others notice of it."""
+
+import argparse
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from tests.benchmarks.harness import (
+    COUNTER,
+    DemoThread,
+    Figure,
+    LoadResult,
+    Service,
+    load,
+    make_thread,
+    request_bytes,
+    set_up_django,
+    show,
+)
+from tests.benchmarks.reference import shard_address
+from tests.running import wait_for
+
+ROWS = 100_000
+CONNECTIONS = 4
+OVER = ("reversible", "cleaned", "aborted")
+MOVE_LIMIT_S = 120.0
+FILL_SQL = """
+INSERT INTO post (forum_id, thread_id, author_id, guest_name, guest_username, body, html, created_at, is_deleted,
+                  is_spam, points)
+SELECT %(forum)s, %(thread)s, 1 + n %% 1000, '', '', repeat('some words here ', 10), repeat('<p>some words</p>', 10),
+       now(), false, false, 0
+FROM generate_series(1, %(rows)s) AS n
+"""
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """As many moves as five a second of ``--seconds``: 40 by default, 200 with ``--seconds 40``."""
+    with Service(settings={"MOVE_RETENTION_S": "0"}) as service:
+        busy, large, other = (make_thread(service, posts=5) for _ in range(3))
+        with staff(service) as client, Stalls() as stalls:
+            windows, posted, read = _windows(service, client, busy, moves=int(arguments.seconds * 5))
+        stall_ms = stalls.worst_ms
+        _fill(service, large)
+        copied, raw = _copy_rates(service, large)
+        with staff(service) as client:
+            before, during = _others(service, client, large, other, seconds=arguments.seconds)
+    at = sorted(windows)
+    return show(
+        f"Moves: {len(windows)} under {posted.rate:.0f} posts/s into the moving forum; {ROWS:,} posts copied",
+        [
+            Figure(name="window without writes, p50", value=at[len(at) // 2], unit="ms"),
+            Figure(name="window, p99", value=at[min(len(at) - 1, int(len(at) * 0.99))], unit="ms"),
+            Figure(name="window, longest", value=at[-1], unit="ms", limit=stall_ms, limit_name="ms machine stall"),
+            Figure(name="posts refused or failed", value=posted.errors, unit=""),
+            Figure(name="longest wait of a writer", value=posted.max_ms, unit="ms"),
+            Figure(name="pages refused or failed", value=read.errors, unit=""),
+            Figure(name="rows copied", value=copied, unit="/s", limit=raw, limit_name="raw COPY pipe"),
+            Figure(name="another forum's posts, p99", value=during.p99_ms, unit="ms", limit=before.p99_ms,
+                   limit_name="ms without a move"),
+        ],
+    )  # fmt: skip
+
+
+def _windows(
+    service: Service, client: httpx.Client, demo: DemoThread, *, moves: int
+) -> tuple[list[float], LoadResult, LoadResult]:
+    """The windows of so many moves to and fro, while people write into the forum and read it all the time."""
+    windows: list[float] = []
+    # Longer than the moves take: what is measured is stopped with them.
+    seconds = moves * 2.0
+    with ThreadPoolExecutor(2) as pool:
+        posting = pool.submit(_post, service, demo, seconds=seconds, connections=CONNECTIONS)
+        page = request_bytes(path=f"/api/v1/threads/{demo.thread}/posts?limit=50")
+        reading = pool.submit(load, port=service.port, requests=[page], connections=1, seconds=seconds, pids={})
+        while len(windows) < moves and not posting.done():
+            window = move_and_wait(client, demo.forum)["window_ms"]
+            if window is not None:
+                windows.append(window)
+        return windows, posting.result(), reading.result()
+
+
+def _post(service: Service, demo: DemoThread, *, seconds: float, connections: int) -> LoadResult:
+    request = request_bytes(
+        method="POST",
+        path=f"/api/v1/threads/{demo.thread}/posts",
+        token=demo.token,
+        body=b'{"body": "Does anybody notice?"}',
+        headers={"Idempotency-Key": f"{time.monotonic_ns()}-{COUNTER.decode()}"},
+    )
+    return load(port=service.port, requests=[request], connections=connections, seconds=seconds, pids={})
+
+
+def move_and_wait(client: httpx.Client, forum: int) -> dict[str, Any]:
+    """Move a forum to another shard and wait until it is there."""
+    shards = [shard["name"] for shard in client.get("/shards").json()["items"]]
+    here = client.get(f"/forums/{forum}").json()["shard"]
+    target = shards[(shards.index(here) + 1) % len(shards)]
+    answer = client.post("/moves", json={"forum": str(forum), "target": target})
+    answer.raise_for_status()
+    number, found = answer.json()["id"], answer.json()
+
+    def is_over() -> bool:
+        nonlocal found
+        found = client.get(f"/moves/{number}").json()
+        return found["state"] in OVER
+
+    wait_for(is_over, seconds=MOVE_LIMIT_S, what=f"move {number}")
+    return found
+
+
+def _fill(service: Service, demo: DemoThread) -> None:
+    with psycopg.connect(shard_address(service, forum=demo.forum), autocommit=True) as connection:
+        with connection.transaction():
+            connection.execute("SELECT forum_enter(%s, 1)", (demo.forum,))
+            connection.execute(FILL_SQL, {"forum": demo.forum, "thread": demo.thread, "rows": ROWS})
+        connection.execute("VACUUM ANALYZE post")
+
+
+def _copy_rates(service: Service, demo: DemoThread) -> tuple[float, float]:
+    """Rows a second of the mover's chunks, and of one COPY into a table with the same indexes and nothing else."""
+    set_up_django(service)
+    from django.utils import timezone
+
+    from forum_backend.services.move_control import cancel_move
+    from forum_backend.services.moves import request_move, take_over
+    from workers.rebalance import arm, begin, copy, prepare, progress
+    from workers.rebalance.mover import Mover
+    from workers.rebalance.runner import drive
+
+    target = "shard_02" if _home(demo.forum) != "shard_02" else "shard_01"
+    # Paused at once: nobody but this process drives it.
+    move = request_move(forum_id=demo.forum, target=target, requested_by=None, now=timezone.now(), pause_at="planned")
+    taken = take_over(move_id=move.pk, now=timezone.now())
+    if taken is None:
+        raise RuntimeError("the move was taken by another mover")
+    with Mover(taken) as mover:
+        for step in (prepare.STEP, arm.STEP, begin.STEP):
+            step.run(mover)
+        raw = _raw_rate(mover.source, mover.target, demo.forum)
+        flow = mover.forward
+        rows, seconds = 0, 0.0
+        for table in copy.FORUM_TABLES:
+            done = progress.read(flow.target, forum=demo.forum)[table.name]
+            while not done.is_copied:
+                began = time.perf_counter()
+                copied = copy.copy_chunk(flow, table, done)
+                if table.name == "post":
+                    rows, seconds = rows + copied, seconds + time.perf_counter() - began
+        raw = (raw + _raw_rate(mover.source, mover.target, demo.forum)) / 2
+    cancel_move(move_id=move.pk, now=timezone.now())
+    type(move).objects.filter(pk=move.pk).update(leased_until=None)
+    drive(move_id=move.pk, token=taken.token)
+    return rows / seconds, raw
+
+
+def _home(forum: int) -> str:
+    from routers.directory import directory
+
+    return directory.locate(forum).shard
+
+
+def _raw_rate(source: psycopg.Connection, target: psycopg.Connection, forum: int) -> float:
+    from forum_backend.services.forum_rows import FORUM_TABLES
+
+    post = next(table for table in FORUM_TABLES if table.name == "post")
+    target.execute("DROP TABLE IF EXISTS bare_post")
+    target.execute("CREATE TABLE bare_post (LIKE post INCLUDING DEFAULTS INCLUDING INDEXES)")
+    out = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(post.rows(forum))
+    into = sql.SQL("COPY bare_post ({}) FROM STDIN (FORMAT binary)").format(post.column_list())
+    began = time.perf_counter()
+    with source.cursor() as reader, target.cursor() as writer:
+        with reader.copy(out) as data, writer.copy(into) as copy:
+            for block in data:
+                copy.write(block)
+        rows = writer.rowcount
+    rate = rows / (time.perf_counter() - began)
+    target.execute("DROP TABLE bare_post")
+    return rate
+
+
+def _others(
+    service: Service, client: httpx.Client, large: DemoThread, other: DemoThread, *, seconds: float
+) -> tuple[LoadResult, LoadResult]:
+    """Posts into a forum that stays, without a move and while a large forum is copied at the default throttle."""
+    before = _post(service, other, seconds=seconds, connections=CONNECTIONS)
+    with ThreadPoolExecutor(1) as pool:
+        moving = pool.submit(move_and_wait, client, large.forum)
+        during = _post(service, other, seconds=seconds, connections=CONNECTIONS)
+        moving.result()
+    return before, during
+
+
+@contextlib.contextmanager
+def staff(service: Service) -> Iterator[httpx.Client]:
+    """A client that may move forums."""
+    headers = {"Authorization": f"Bearer {service.token('operator', staff=True)}"}
+    with httpx.Client(base_url=f"{service.url}/api/v1", headers=headers, timeout=20) as client:
+        yield client
+
+
+class Stalls:
+    """How long this machine keeps a process waiting that wants to run after a millisecond."""
+
+    def __init__(self) -> None:
+        self.worst_ms = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Stalls":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        self._thread.join(5)
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            began = time.perf_counter()
+            self._stop.wait(0.001)
+            self.worst_ms = max(self.worst_ms, (time.perf_counter() - began) * 1000 - 1)
