@@ -5,7 +5,7 @@ from typing import Any
 
 from forum_backend.data.control.directory.models import ForumPlacement
 from forum_backend.data.control.moves.models import Move, StatusCounter
-from forum_backend.domain.moves import RUNNING
+from forum_backend.domain.moves import EXCLUSIVE
 from forum_backend.queries.moves import move_shape
 from forum_backend.queries.shards import shard_states
 
@@ -54,4 +54,4 @@ def _loaded(shards: list[dict[str, Any]], forums: list[ForumOnShard]) -> list[di
 
 def _moves() -> list[dict[str, Any]]:
     moves = Move.objects.select_related("forum").order_by("-pk")[:MAX_MOVES]
-    return [{**move_shape(move), "slug": move.forum.slug, "is_running": move.state in RUNNING} for move in moves]
+    return [{**move_shape(move), "slug": move.forum.slug, "is_running": move.state in EXCLUSIVE} for move in moves]

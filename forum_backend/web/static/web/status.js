@@ -4,7 +4,7 @@ import { follow, showState } from "./connection.js";
 
 const page = document.querySelector("[data-status]");
 const moves = page.querySelector("[data-moves]");
-const RUNNING = new Set(["planned", "prepared", "armed", "fenced", "activated"]);
+const SETTLED = new Set(["departed", "reversible", "cleaned"]);
 const UNITS = ["bytes", "KB", "MB", "GB", "TB"];
 
 const named = (kind, id) => page.querySelector(`[data-${kind}="${CSS.escape(String(id))}"]`);
@@ -50,10 +50,10 @@ function showMove(move) {
   const row = moveRow(move);
   const mark = row.querySelector("[data-move-state]");
   mark.textContent = move.state;
-  mark.className = `mark ${move.state === "aborted" ? "bad" : RUNNING.has(move.state) ? "warn" : "good"}`;
+  mark.className = `mark ${move.state === "aborted" ? "bad" : SETTLED.has(move.state) ? "good" : "warn"}`;
   row.querySelector("[data-rows]").textContent = `${counted(move.rows_done)} of ${counted(move.rows_total)}`;
   row.querySelector("[data-window]").textContent = move.window_ms === null ? "–" : `${Math.round(move.window_ms)} ms`;
-  row.querySelector("[data-error]").textContent = move.error ?? "";
+  row.querySelector("[data-error]").textContent = move.error || move.throttled_by || "";
   if (move.state === "departed") {
     const forum = named("forum", move.forum);
     if (forum) named("shard", move.target)?.querySelector("[data-forums]").append(forum);
