@@ -19,6 +19,8 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 QUIET += ["--disable-component-update", "--disable-sync"]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 LIMIT_MS = 15_000
+# The reader went on before a picture had come.
+LEFT = "net::ERR_ABORTED"
 EXPECTED_NOISE = re.compile(r"favicon")
 
 
@@ -44,8 +46,12 @@ class Reader:
         self.problems: list[str] = []
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.problems.append(f"{request.url} {request.failure}"))
+        self.page.on("requestfailed", self._failed)
         self.name = people.unique("reader")
+
+    def _failed(self, request: Any) -> None:
+        if request.failure != LEFT:
+            self.problems.append(f"{request.url} {request.failure}")
 
     def _heard(self, message: Any) -> None:
         if message.type in ("error", "warning") and not EXPECTED_NOISE.search(message.text):

@@ -9,7 +9,7 @@ from django.utils import timezone
 from forum_backend.data.control.directory.models import ForumPlacement
 from forum_backend.data.control.moves.models import Move
 from forum_backend.data.shard.models import Post, Thread
-from forum_backend.domain.moves import FINAL
+from forum_backend.domain.moves import FINAL, MoveState
 from forum_backend.queries.forum_read import forum_read, ownership_on
 from forum_backend.services.forum_rows import Digest, digest
 from forum_backend.services.moves import request_move
@@ -95,8 +95,9 @@ def expire_lease(move: Move) -> int:
 
 
 def drive_to_end(move: Move) -> Move:
-    """As Celery does, one mover after the other, without waiting for leases and pauses."""
+    """As Celery does, one mover after the other, without waiting for leases, pauses and the retention time."""
     for _ in range(MAX_DRIVES):
+        Move.objects.filter(pk=move.pk, state=MoveState.REVERSIBLE).update(reversible_until=None)
         drive(move_id=move.pk, token=expire_lease(move))
         move.refresh_from_db()
         if move.state in FINAL:
