@@ -62,8 +62,10 @@ EXCLUSIVE = RUNNING - SETTLED
 COMMITTED = frozenset({MoveState.ACTIVATED, MoveState.CLEANED}) | SETTLED
 # Rows are on their way, the source serves: a failure here costs nothing but time, the work goes on where it was.
 RESUMABLE = frozenset({MoveState.COPYING, MoveState.CATCHING_UP, MoveState.VERIFIED, MoveState.READY})
+# The target holds no row of it yet.
+UNCOPIED = frozenset({MoveState.PLANNED, MoveState.PREPARED, MoveState.ARMED})
 # Where an operator may hold a move: the source serves, and no step is half done.
-PAUSABLE = frozenset({MoveState.PLANNED, MoveState.PREPARED, MoveState.ARMED}) | RESUMABLE
+PAUSABLE = UNCOPIED | RESUMABLE
 
 
 def may_follow(current: MoveState, following: MoveState) -> bool:

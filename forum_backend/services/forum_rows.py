@@ -16,7 +16,6 @@ from forum_backend.data.shard.models import (
     Thread,
     Vote,
 )
-from forum_backend.domain.ids import FORUM_BITS
 from forum_backend.domain.moves import OwnershipMode
 from forum_backend.services.ownership import enter_as_mover
 
@@ -32,7 +31,6 @@ class ForumTable:
     name: str
     key: str
     columns: tuple[str, ...]
-    takes_ids: bool  # from the shard's sequence
 
     def rows(self, forum: int) -> sql.Composed:
         """The query of a forum's rows, in the order of their key."""
@@ -46,19 +44,17 @@ class ForumTable:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What is compared: the rows of a table, a hash of their content, the largest number taken from the sequence."""
+    """What is compared: the number of a table's rows and the hash of their content."""
 
     rows: int
     content: int
-    largest_n: int
 
 
 def _table(model: type[Model]) -> ForumTable:
     name = model._meta.db_table
     stays = STAYS_BEHIND.get(name, set())
     columns = tuple(str(f.column) for f in model._meta.local_concrete_fields if f.column not in stays)
-    key = str(model._meta.pk.column)
-    return ForumTable(name, key, columns, takes_ids=key == "id" and model is not ForumEvent)
+    return ForumTable(name, str(model._meta.pk.column), columns)
 
 
 # Rows and content of a sub-query ``r``: the same on two servers for the same rows, and a sum, so that it can be kept.
@@ -68,15 +64,6 @@ CONTENT = sql.SQL("count(*), coalesce(sum(hashtextextended(r::text, 0)), 0)")
 FORUM_TABLES = tuple(
     _table(model) for model in (Forum, ForumCounters, Thread, Post, Vote, OutboxEvent, ForumEvent, IdempotencyKey)
 )
-
-
-def count_query(forum: int) -> str:
-    """The query of how many rows the forum has in all tables."""
-    counts = (
-        sql.SQL("(SELECT count(*) FROM {} WHERE forum_id = {})").format(sql.Identifier(table.name), sql.Literal(forum))
-        for table in FORUM_TABLES
-    )
-    return (sql.SQL("SELECT ") + sql.SQL(" + ").join(counts)).as_string(None)
 
 
 def counts_query(forum: int) -> sql.Composed:
@@ -92,18 +79,11 @@ def counts_query(forum: int) -> sql.Composed:
 def digest(connection: psycopg.Connection, forum: int) -> dict[str, Digest]:
     """Count and content of every table, in one statement; the same on two servers when the rows are the same."""
     parts = (
-        sql.SQL("SELECT {name}, {content}, {largest} FROM ({rows}) r").format(
-            content=CONTENT,
-            name=sql.Literal(table.name),
-            largest=sql.SQL("coalesce(max(r.id >> {}), 0)").format(sql.Literal(FORUM_BITS))
-            if table.takes_ids
-            else sql.SQL("0"),
-            rows=table.rows(forum),
-        )
+        sql.SQL("SELECT {}, {} FROM ({}) r").format(sql.Literal(table.name), CONTENT, table.rows(forum))
         for table in FORUM_TABLES
     )
     rows = connection.execute(sql.SQL(" UNION ALL ").join(parts)).fetchall()
-    return {name: Digest(count, int(content), largest) for name, count, content, largest in rows}
+    return {name: Digest(count, int(content)) for name, count, content in rows}
 
 
 def purge_chunk(connection: psycopg.Connection, *, forum: int, epoch: int, token: int, mode: OwnershipMode) -> int:

@@ -10,10 +10,10 @@ from django.db.models import Max
 from forum_backend.data.control.directory.models import ForumPlacement, Shard
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import IdempotencyMismatch, MoveRefused, NotFound, TokenRefused
-from forum_backend.domain.moves import FINAL, PAUSABLE, MoveState, OwnershipMode, may_follow
+from forum_backend.domain.moves import FINAL, PAUSABLE, UNCOPIED, MoveState, OwnershipMode, may_follow
 from forum_backend.queries.forum_read import forum_read, ownership_on
 from forum_backend.queries.moves import get_move, move_shape
-from forum_backend.services.forum_rows import count_query
+from forum_backend.services.forum_rows import counts_query
 from forum_backend.services.idempotency import checked_key
 from forum_backend.services.status_events import record_status
 from forum_backend.services.waking import tell_directories, wake_relay
@@ -23,8 +23,6 @@ LEASE_S = 15
 MAX_ATTEMPTS = 8
 BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
-# Nothing was copied yet.
-EMPTY_TARGET = frozenset({MoveState.PLANNED, MoveState.PREPARED, MoveState.ARMED})
 # What a mover finds out by the way, written down with each state and with its progress.
 FACTS = (
     "rows_done", "rows_total", "rows_per_s", "lag", "throttled_by", "predicted_window_ms", "verdict",
@@ -98,8 +96,8 @@ def _check_target(target: str) -> None:
 
 def _count_on(alias: str, forum_id: int) -> int:
     with connections[alias].cursor() as cursor:
-        cursor.execute(count_query(forum_id))
-        return int(cursor.fetchone()[0])
+        cursor.execute(counts_query(forum_id).as_string())
+        return sum(rows for _table, rows in cursor.fetchall())
 
 
 def _plan(move: Move, *, now: datetime) -> Move:
@@ -223,7 +221,7 @@ def attempt_failed(move: Move, *, reason: str, now: datetime, retreat: MoveState
 
 def _has_leftovers(move: Move) -> bool:
     """Whether the target has rows of the forum that nobody needs once the move is given up."""
-    return move.state not in EMPTY_TARGET or move.rolls_back_id is not None
+    return move.state not in UNCOPIED or move.rolls_back_id is not None
 
 
 def arrive(move: Move, *path: MoveState, now: datetime, **facts: Any) -> Move:

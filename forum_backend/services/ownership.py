@@ -23,6 +23,10 @@ _ONE_TEXT = {
     "bytea_output": "hex",
     "extra_float_digits": "1",
 }
+_SET_SQL = (
+    "SELECT forum_set_ownership(%s, %s, %s, %s, %s, %s, %s, %s, %s, "
+    "coalesce(%s, (SELECT is_announced FROM ownership WHERE forum_id = %s), true))"
+)
 
 
 class OwnershipRefused(TokenRefused):
@@ -92,10 +96,10 @@ def set_ownership(connection: psycopg.Connection, change: Change) -> None:
     """Apply a change under the forum's exclusive lock; ``OwnershipRefused`` by another row or a newer token."""
     arguments = (
         change.forum, list(change.modes), change.from_epoch, change.token, change.mode, change.epoch,
-        change.capture, change.went_to, change.went_epoch, change.is_announced,
+        change.capture, change.went_to, change.went_epoch, change.is_announced, change.forum,
     )  # fmt: skip
     with refusals():
-        connection.execute("SELECT forum_set_ownership(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", arguments)
+        connection.execute(_SET_SQL, arguments)
 
 
 @dataclass(frozen=True, slots=True)

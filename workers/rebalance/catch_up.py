@@ -33,8 +33,7 @@ def catch_up(mover: Mover) -> bool:
     if not has_begun(flow):
         while bring_over(flow) == BATCH:
             mover.move.lag = lag_of(flow)
-            mover.report()
-            if mover.is_time_up:
+            if not mover.goes_on():
                 return False
     return verify(mover)
 

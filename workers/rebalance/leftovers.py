@@ -4,9 +4,9 @@ import time
 
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.moves import MoveState, OwnershipMode
-from forum_backend.services.forum_rows import purge_chunk
 from forum_backend.services.ownership import Limits, OwnershipRefused, connected
 from workers.rebalance import progress
+from workers.rebalance.purge import purged
 
 TIME_LIMIT_S = 5.0
 
@@ -19,11 +19,11 @@ def purge_leftovers(*, move_id: int, time_limit_s: float = TIME_LIMIT_S) -> bool
     deadline = time.monotonic() + time_limit_s
     try:
         with connected(move.target_id, Limits(statement_ms=20_000)) as target:
-            while purge_chunk(
-                target, forum=move.forum_id, epoch=move.epoch + 1, token=move.token, mode=OwnershipMode.ABORTED
-            ):
-                if time.monotonic() > deadline:
-                    return False
+            if not purged(
+                target, forum=move.forum_id, epoch=move.epoch + 1, token=move.token, mode=OwnershipMode.ABORTED,
+                goes_on=lambda: time.monotonic() <= deadline,
+            ):  # fmt: skip
+                return False
             progress.forget(target, forum=move.forum_id)
     except OwnershipRefused:
         pass  # the forum is expected there anew, and that move purges for itself

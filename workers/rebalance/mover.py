@@ -91,6 +91,11 @@ class Mover:
     def is_time_up(self) -> bool:
         return time.monotonic() > self._deadline
 
+    def goes_on(self) -> bool:
+        """After a part of a step: tell those who watch; whether there is time for another part."""
+        self.report()
+        return not self.is_time_up
+
     def close(self, *, keep_gate: bool = False) -> None:
         """Close the connections; open transactions are rolled back, locks are given up."""
         for name in list(self._connections):

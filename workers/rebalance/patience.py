@@ -13,8 +13,8 @@ FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.5
 
 
-def patiently(take: Callable[[], None]) -> None:
-    """Call ``take`` until it gets its lock within the connection's limit; the last time-out is raised."""
+def patiently[T](take: Callable[[], T]) -> T:
+    """What ``take`` returns once it gets its lock within the connection's limit; the last time-out is raised."""
     for attempt in range(TRIES):
         try:
             return take()
@@ -23,4 +23,4 @@ def patiently(take: Callable[[], None]) -> None:
                 raise
         pause_s = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
         time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads movers, no secret
-    return None
+    raise AssertionError("the last attempt returns or raises")

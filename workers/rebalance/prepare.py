@@ -4,10 +4,10 @@ A rollback keeps the rows that it finds: they were kept up to date.
 """
 
 from forum_backend.domain.moves import MoveState, OwnershipMode
-from forum_backend.services.forum_rows import purge_chunk
 from forum_backend.services.ownership import NOT_SERVING
 from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
+from workers.rebalance.purge import purged
 from workers.rebalance.sequence import lift_before_fence
 from workers.rebalance.step import Step
 
@@ -21,21 +21,12 @@ def prepare(mover: Mover) -> bool:
         )
     )
     mover.reach("prepare.incoming")
-    if move.rolls_back_id is None and not purged(mover):
+    if move.rolls_back_id is None and not purged(
+        mover.target, forum=move.forum_id, epoch=move.epoch + 1, token=move.token, mode=OwnershipMode.INCOMING,
+        goes_on=mover.goes_on,
+    ):  # fmt: skip
         return False
     lift_before_fence(mover.source, mover.target)
-    return True
-
-
-def purged(mover: Mover) -> bool:
-    """Whether the target holds no row of the forum any more; chunk by chunk while there is time."""
-    move = mover.move
-    while purge_chunk(
-        mover.target, forum=move.forum_id, epoch=move.epoch + 1, token=move.token, mode=OwnershipMode.INCOMING
-    ):
-        mover.report()
-        if mover.is_time_up:
-            return False
     return True
 
 

@@ -7,13 +7,13 @@ from django.utils import timezone
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.moves import MoveState, OwnershipMode
 from forum_backend.services import moves
-from forum_backend.services.forum_rows import purge_chunk
 from forum_backend.services.ownership import OwnershipRefused
 from workers.rebalance import progress
 from workers.rebalance.catch_up import BATCH, bring_over, read_log
 from workers.rebalance.flow import forget
 from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
+from workers.rebalance.purge import purged
 from workers.rebalance.step import Step
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ def reverse(mover: Mover) -> bool:
     try:
         if is_over(mover.move):
             return clean(mover)
-        while bring_over(mover.backward) == BATCH and not mover.is_time_up:
-            mover.report()
+        while bring_over(mover.backward) == BATCH and mover.goes_on():
+            pass
     except OwnershipRefused as refusal:
         departed = (OwnershipMode.DEPARTED, mover.move.epoch)
         if (refusal.ownership.mode, refusal.ownership.epoch) == departed:
@@ -57,11 +57,11 @@ def clean(mover: Mover) -> bool:
         moves.tell_progress(mover.move, now=timezone.now())
     if not has_later(mover.move):
         stop_logging(mover)
-    while delete_some(mover):
-        mover.report()
-        if mover.is_time_up:
-            return False
-    return True
+    move = mover.move
+    return purged(
+        mover.source, forum=move.forum_id, epoch=move.epoch, token=move.token, mode=OwnershipMode.DEPARTED,
+        goes_on=mover.goes_on,
+    )  # fmt: skip
 
 
 def stop_logging(mover: Mover) -> None:
@@ -75,20 +75,6 @@ def stop_logging(mover: Mover) -> None:
             forget(mover.backward, entries)
     except OwnershipRefused:
         logger.info("Another move logs there now", extra={"action": "move", "move": move.pk, "forum": move.forum_id})
-
-
-def delete_some(mover: Mover) -> int:
-    """One chunk; how many rows it deleted."""
-    move, deleted = mover.move, 0
-
-    def delete() -> None:
-        nonlocal deleted
-        deleted = purge_chunk(
-            mover.source, forum=move.forum_id, epoch=move.epoch, token=move.token, mode=OwnershipMode.DEPARTED
-        )
-
-    patiently(delete)
-    return deleted
 
 
 STEP = Step("reverse", MoveState.REVERSIBLE, MoveState.CLEANED, reverse)

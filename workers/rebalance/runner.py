@@ -24,11 +24,11 @@ from workers.rebalance.step import Recorded, Step
 logger = logging.getLogger(__name__)
 
 _IN_ORDER = (prepare, arm, begin, copy, catch_up, ready, fence, activate, depart, keep, reverse)
-STEPS = {module.STEP.begins: module.STEP for module in _IN_ORDER}
+STEPS: dict[MoveState, Step] = {module.STEP.begins: module.STEP for module in _IN_ORDER}
 TIME_LIMIT_S = 5.0
-# What an attempt may run into; anything else is a mistake of ours: settled just the same, then raised.
 # What was copied is worth nothing any more: the next attempt begins anew.
 ANEW = (LogInterrupted, ProgressLost)
+# What an attempt may run into; anything else is a mistake of ours: settled just the same, then raised.
 EXPECTED = (psycopg.Error, DatabaseError, ForumError, BudgetExceeded, RowsDiffer, SequenceTooFar, *ANEW)
 
 
@@ -73,12 +73,19 @@ def walk(mover: Mover, *, deadline: float) -> None:
         if move.is_cancelled and at in PAUSABLE:
             settle(move, reason="It was cancelled")
             return
-        step = STEPS[at]
+        step = step_of(move, at)
         if not take(step, mover):
             break
         at = step.ends
     if at not in FINAL:
         moves.release(move, not_before=timezone.now() + timedelta(seconds=mover.rest_s) if mover.rest_s else None)
+
+
+def step_of(move: Move, at: MoveState) -> Step:
+    """What leads a move on from a state."""
+    if at == begin.ROLLBACK.begins and move.rolls_back_id is not None:
+        return begin.ROLLBACK
+    return STEPS[at]
 
 
 def take(step: Step, mover: Mover) -> bool:

@@ -1,6 +1,6 @@
 """Verification: every row hashed on both sides, range by range, dirty ones left out; what differs is copied again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -28,9 +28,7 @@ class Range:
 def has_begun(flow: Flow) -> bool:
     """Whether a part of a table was verified: no row may be brought over until the rest is."""
     found = progress.read(flow.target, forum=flow.forum).values()
-    return any(p.verified_to and not p.is_verified for p in found) or (
-        any(p.is_verified for p in found) and not all(p.is_verified for p in found)
-    )
+    return any(p.verified_to or p.is_verified for p in found) and not all(p.is_verified for p in found)
 
 
 def verify(mover: Mover) -> bool:
@@ -43,8 +41,7 @@ def verify(mover: Mover) -> bool:
             differing = verify_range(flow, table, done)
             if differing:
                 mover.repaired(table.name, differing)
-            mover.report()
-            if mover.is_time_up:
+            if not mover.goes_on():
                 return False
     return True
 
@@ -55,8 +52,8 @@ def verify_range(flow: Flow, table: ForumTable, done: Progress) -> list[int]:
     try:
         upper, keys = next_range(flow, table, above=done.verified_to, size=RANGE)
         is_last = keys < RANGE
-        where = Range(table, done.verified_to, END if is_last else upper, [])
-        where = Range(table, where.lower, where.upper, dirty_in(flow, where))
+        everything = Range(table, done.verified_to, END if is_last else upper, [])
+        where = replace(everything, dirty=dirty_in(flow, everything))
         clean_there = content_of(flow, where, on_target=False)
         clean_here = content_of(flow, where, on_target=True)
         differing = [] if clean_there == clean_here else differing_keys(flow, where)
@@ -67,7 +64,6 @@ def verify_range(flow: Flow, table: ForumTable, done: Progress) -> list[int]:
             "INSERT INTO changed_row (forum_id, table_name, row_id) SELECT %s, %s, unnest(%s::bigint[])",
             (flow.forum, table.name, differing),
         )
-    everything = Range(table, where.lower, where.upper, [])
     rows, content = content_of(flow, everything, on_target=True) if where.dirty else clean_here
     done.verified_to, done.is_verified = upper, is_last
     done.rows, done.content = done.rows + rows, done.content + content

@@ -32,6 +32,8 @@ POINTS = (
     "keep.before", "keep.done", "keep.after",
     "reverse.before", "reverse.done", "reverse.after",
 )  # fmt: skip
+# A rollback copies nothing.
+ROLLBACK_POINTS = tuple(point for point in POINTS if not point.startswith("copy."))
 MAX_DRIVES = 12
 
 

@@ -10,12 +10,14 @@ from forum_backend.data.control.moves.models import Move
 from forum_backend.data.shard.models import Post, Vote
 from forum_backend.domain.errors import MoveRefused
 from forum_backend.domain.moves import MoveState
+from forum_backend.queries.moves import history_of
 from forum_backend.services.forum_write import OpenForum, forum_write
 from forum_backend.services.move_control import cancel_move, pause_move, resume_move, rollback_move
 from forum_backend.services.verification import verify_forum
 from tests import factories
 from tests.integration.moves.driving import (
     POINTS,
+    ROLLBACK_POINTS,
     Crash,
     Populated,
     at,
@@ -30,6 +32,7 @@ from tests.integration.moves.driving import (
     placement,
     populated,
 )
+from tests.model.path import is_path
 from workers.rebalance import copy, verify
 from workers.rebalance.leftovers import purge_leftovers
 from workers.rebalance.runner import drive
@@ -156,6 +159,9 @@ def test_a_rollback_loses_nothing_and_copies_nothing() -> None:
     drive(move_id=back.pk, token=back.token, observe=passed.append)
     back.refresh_from_db()
     assert (back.state, back.error) == (MoveState.REVERSIBLE, "")
+    assert passed == list(ROLLBACK_POINTS)
+    states = [shape["state"] for _, shape in history_of(move_id=back.pk)]
+    assert is_path(list(dict.fromkeys(states)), is_rollback=True)
     assert owners(place.forum) == [place.source]
     assert content(place.forum) == written
     assert placement(place.forum) == (place.source, 3)
@@ -182,7 +188,7 @@ def test_while_it_is_reversible_the_source_is_kept_up_to_date() -> None:
 
 
 @pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("point", POINTS[: POINTS.index("depart.after")])
+@pytest.mark.parametrize("point", ROLLBACK_POINTS[: ROLLBACK_POINTS.index("depart.after")])
 def test_a_rollback_that_crashes_anywhere_loses_nothing(point: str) -> None:
     place = populated()
     move = place.plan()

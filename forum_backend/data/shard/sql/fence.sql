@@ -98,7 +98,7 @@ END $$;
 CREATE FUNCTION forum_set_ownership(
     p_forum integer, p_from text[], p_from_epoch bigint, p_token bigint, p_mode text, p_epoch bigint,
     p_capture boolean DEFAULT false, p_went_to text DEFAULT NULL, p_went_epoch bigint DEFAULT NULL,
-    p_announced boolean DEFAULT NULL  -- as it is
+    p_announced boolean DEFAULT true
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -115,8 +115,7 @@ BEGIN
     END IF;
     PERFORM set_config('forum.ownership', p_forum::text, true);
     INSERT INTO ownership (forum_id, mode, epoch, token, capture, went_to, went_epoch, is_announced, changed_at)
-    VALUES (p_forum, p_mode, p_epoch, p_token, p_capture, p_went_to, p_went_epoch,
-            coalesce(p_announced, own.is_announced, true), clock_timestamp())
+    VALUES (p_forum, p_mode, p_epoch, p_token, p_capture, p_went_to, p_went_epoch, p_announced, clock_timestamp())
     ON CONFLICT (forum_id) DO UPDATE SET
         mode = excluded.mode, epoch = excluded.epoch, token = excluded.token, capture = excluded.capture,
         went_to = excluded.went_to, went_epoch = excluded.went_epoch, is_announced = excluded.is_announced,
