@@ -14,7 +14,7 @@ from django.utils import timezone
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import ForumMoving, ShardUnavailable, TokenRefused, Unavailable
 from forum_backend.domain.moves import EXCLUSIVE, MoveState, OwnershipMode
-from forum_backend.services import moves
+from forum_backend.services import failpoints, moves
 from forum_backend.services.ownership import (
     LOCK_TIMEOUT_STATE,
     NOT_SERVING,
@@ -70,12 +70,15 @@ def settle(move: Move, *, reason: str, is_never_activated: bool = False) -> Move
     ``is_never_activated``: the caller raised this fence itself, with this very token, and knows that it did not ask the
     target to commit. Nobody else could have, so the source may be opened although the target does not answer.
     """
+    failpoints.reach("settle.before")
     try:
         is_ruled_out = _rule_out_activation(move)
     except Unavailable:
         if not is_never_activated:
             raise
         is_ruled_out = True
+    if is_ruled_out:
+        failpoints.reach("settle.ruled_out")
     return _go_back(move, reason=reason) if is_ruled_out else _go_forward(move)
 
 
@@ -103,10 +106,12 @@ def _go_back(move: Move, *, reason: str) -> Move:
     is_logging = is_kept or (move.rolls_back_id is not None and not is_last)
     with unavailable(move.source_id), connected(move.source_id, LIMITS) as source:
         reopen(source, move, capture=is_logging)
+        failpoints.reach("settle.reopened")
         retreat = MoveState.CATCHING_UP if is_kept else MoveState.PLANNED
         failed = moves.attempt_failed(move, reason=reason, now=timezone.now(), retreat=retreat)
         if not is_logging:
             source.execute("DELETE FROM changed_row WHERE forum_id = %s", (move.forum_id,))
+    failpoints.reach("settle.after")
     logger.warning(
         "An attempt was undone", extra={"action": "move", "move": move.pk, "forum": move.forum_id, "state": move.state}
     )
@@ -128,9 +133,13 @@ def _go_forward(move: Move) -> Move:
     now = timezone.now()
     if move.state == MoveState.FENCED:  # the directory first: the source may be down for longer
         moves.arrive(move, MoveState.ACTIVATED, now=now, rows_done=move.rows_total)
+    failpoints.reach("settle.arrived")
     with unavailable(move.source_id), connected(move.source_id, LIMITS) as source:
         depart(source, move)
-    return moves.arrive(move, MoveState.DEPARTED, now=now, leased_until=None)
+    failpoints.reach("settle.departed")
+    told = moves.arrive(move, MoveState.DEPARTED, now=now, leased_until=None)
+    failpoints.reach("settle.told")
+    return told
 
 
 def depart(source: psycopg.Connection, move: Move) -> None:

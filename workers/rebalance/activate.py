@@ -38,8 +38,7 @@ def activate(mover: Mover) -> bool:
     )  # fmt: skip
     mover.reach("activate.before_commit")
     mover.refuse_late()
-    mover.is_commit_sent = True
-    target.commit()
+    mover.commit()
     return True
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.moves import OwnershipMode
-from forum_backend.services import moves
+from forum_backend.services import failpoints, moves
 from forum_backend.services.ownership import Change, Limits, connect, raise_token, set_ownership
 from workers.rebalance.flow import Flow
 from workers.rebalance.throttle import Throttle
@@ -34,12 +34,12 @@ class LogInterrupted(Exception):
 class Mover:
     """One attempt. Used as a context: at its end all connections are closed, whatever is open on them is undone.
 
-    ``observe`` is told the name of each point that is passed (tests break off there). ``deadline`` (monotonic seconds)
+    ``observe`` is told the name of each point that is passed. ``deadline`` (monotonic seconds)
     is when a step that can be continued later should stop.
     """
 
     def __init__(
-        self, move: Move, observe: Callable[[str], None] = lambda _point: None, *, deadline: float = float("inf")
+        self, move: Move, observe: Callable[[str], None] = failpoints.reach, *, deadline: float = float("inf")
     ) -> None:
         self.move = move
         self.reach = observe
@@ -174,6 +174,17 @@ class Mover:
         if time.monotonic() - self._told_at >= TELL_EVERY_S:
             self._told_at = time.monotonic()
             moves.tell_progress(self.move, now=timezone.now())
+
+    def commit(self) -> None:
+        """Ask the target to commit: from here on only the target can say whether the move has happened."""
+        self.is_commit_sent = True
+        try:
+            self.reach("activate.commit")
+        except failpoints.AnswerLost:
+            self.target.pgconn.send_query(b"COMMIT")
+            self.target.pgconn.finish()
+            raise
+        self.target.commit()
 
     def elapsed_ms(self) -> float:
         """How long the fence has been going up or standing."""

@@ -12,7 +12,7 @@ from django.utils import timezone
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import ForumError, TokenRefused
 from forum_backend.domain.moves import FINAL, PAUSABLE, RESUMABLE, SETTLED, MoveState
-from forum_backend.services import moves
+from forum_backend.services import failpoints, moves
 from forum_backend.services.move_recovery import UNSETTLED, settle
 from workers.rebalance import activate, arm, begin, catch_up, copy, depart, fence, keep, prepare, ready, reverse
 from workers.rebalance.flow import RowsDiffer
@@ -36,7 +36,7 @@ def drive(
     *,
     move_id: int,
     token: int,
-    observe: Callable[[str], None] = lambda _point: None,
+    observe: Callable[[str], None] = failpoints.reach,
     time_limit_s: float = TIME_LIMIT_S,
 ) -> Move | None:
     """Take the move over if ``token`` is still its token, and bring it as far as fits; None if it is not ours."""

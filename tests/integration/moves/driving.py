@@ -11,6 +11,7 @@ from forum_backend.data.control.moves.models import Move
 from forum_backend.data.shard.models import Post, Thread
 from forum_backend.domain.moves import FINAL, MoveState
 from forum_backend.queries.forum_read import forum_read, ownership_on
+from forum_backend.services.failpoints import MOVE_POINTS
 from forum_backend.services.forum_rows import Digest, digest
 from forum_backend.services.moves import request_move
 from forum_backend.services.ownership import Limits, connected
@@ -18,20 +19,7 @@ from routers.registry import registry
 from tests import factories
 from workers.rebalance.runner import drive
 
-# Every point that a move passes, in order; a test compares them with a real run.
-POINTS = (
-    "prepare.before", "prepare.incoming", "prepare.done", "prepare.after",
-    "arm.before", "arm.done", "arm.after",
-    "begin.before", "begin.done", "begin.after",
-    "copy.before", "copy.done", "copy.after",
-    "catch_up.before", "catch_up.done", "catch_up.after",
-    "ready.before", "ready.done", "ready.after",
-    "fence.before", "fence.recorded", "fence.gate_closed", "fence.done", "fence.after",
-    "activate.before", "activate.copied", "activate.before_commit", "activate.done", "activate.after",
-    "depart.before", "depart.gate_opened", "depart.done", "depart.after",
-    "keep.before", "keep.done", "keep.after",
-    "reverse.before", "reverse.done", "reverse.after",
-)  # fmt: skip
+POINTS = MOVE_POINTS
 # A rollback copies nothing.
 ROLLBACK_POINTS = tuple(point for point in POINTS if not point.startswith("copy."))
 MAX_DRIVES = 12
