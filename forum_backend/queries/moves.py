@@ -20,6 +20,7 @@ def move_shape(move: Move) -> dict[str, Any]:
     return {
         "id": str(move.pk),
         "forum": str(move.forum_id),
+        "slug": move.forum.slug,
         "source": move.source_id,
         "target": move.target_id,
         "state": str(move.state),
@@ -53,7 +54,7 @@ def get_move(move_id: int) -> Move:
 
 def move_page(*, cursor: str | None, limit: int, is_running: bool | None = None) -> dict[str, Any]:
     """Moves, newest first, all or only those that run or do not."""
-    moves = Move.objects.all()
+    moves = Move.objects.select_related("forum")
     if is_running is not None:
         moves = moves.filter(state__in=sorted(RUNNING)) if is_running else moves.exclude(state__in=sorted(RUNNING))
     page = read_page(moves, order=NEWEST_FIRST, cursor=cursor, limit=limit)

@@ -4,12 +4,11 @@ from typing import Any
 
 from django.db.models import Max
 
-from forum_backend.data.control.moves.models import Move, StatusEvent
-from forum_backend.domain.moves import RUNNING
-from forum_backend.queries.moves import move_shape
+from forum_backend.data.control.moves.models import StatusEvent
+from forum_backend.queries.fleet_states import fleet_states, silent_shards
 from forum_backend.queries.shapes import timestamp
-from forum_backend.queries.shards import shard_states
 from forum_backend.queries.snapshots import one_view
+from forum_backend.queries.status_moves import moves_over, moves_under_way, recent_windows
 
 PAGE = 100
 MOVES = 20
@@ -32,11 +31,11 @@ def last_status_number() -> int:
 
 
 def status_snapshot() -> tuple[int, dict[str, Any]]:
-    """The last number and, as of it, the shards with their loads, the running moves and the last finished ones."""
+    """The last number and, as of it, the shards, the moves under way, the last ones that are over, their windows."""
+    silent = silent_shards()  # asked before: the view must not wait for them
     with one_view(CONTROL):
         number = last_status_number()
-        moves = Move.objects.select_related("forum").order_by("-pk")
-        running = [move_shape(move) for move in moves.filter(state__in=sorted(RUNNING))[:PAGE]]
-        finished = [move_shape(move) for move in moves.exclude(state__in=sorted(RUNNING))[:MOVES]]
-        shards = shard_states()
-    return number, {"shards": shards, "moves": {"running": running, "finished": finished}}
+        shards = fleet_states(silent=silent)
+        moves = {"running": moves_under_way(limit=PAGE), "finished": moves_over(limit=MOVES)}
+        windows = recent_windows()
+    return number, {"shards": shards, "moves": moves, "windows": windows}

@@ -7,9 +7,10 @@ from django.db import connections, transaction
 
 from forum_backend.data.control.directory.models import Shard
 from forum_backend.domain.moves import OwnershipMode
-from forum_backend.queries.shards import shard_shape, shard_states
+from forum_backend.queries.fleet_states import fleet_states
+from forum_backend.queries.shards import shard_states
+from forum_backend.services.fleet_news import tell_fleet
 from forum_backend.services.forum_rows import FORUM_TABLES
-from forum_backend.services.status_events import record_status
 from routers.fanout import fan_out
 from routers.registry import registry
 
@@ -31,6 +32,7 @@ def measure_shards(*, now: datetime) -> list[str]:
     measured = fan_out(_measure)
     for name, load in measured.answers.items():
         _store(name, load, now=now)
+    tell_fleet(fleet_states(silent=measured.missing), now=now)
     return measured.missing
 
 
@@ -51,9 +53,6 @@ def _store(name: str, load: Load, *, now: datetime) -> None:
         shard = Shard.objects.select_for_update().filter(pk=name).first()
         if shard is None:
             return
-        before = Load(shard.forums_count, shard.rows_count, shard.bytes)
         shard.forums_count, shard.rows_count, shard.bytes = load.forums_count, load.rows_count, load.bytes
         shard.measured_at, shard.placed_since = now, 0
         shard.save(update_fields=["forums_count", "rows_count", "bytes", "measured_at", "placed_since"])
-        if load != before:
-            record_status(type="shard.measured", data=shard_shape(shard), now=now)

@@ -85,5 +85,10 @@ def refusal_page(request: HttpRequest, error: errors.ForumError) -> HttpResponse
         return HttpResponseRedirect(f"/sign-in?{urlencode({'next': request.get_full_path()})}")
     if isinstance(error, errors.Unavailable):
         return unavailable_page(error)
-    status = next((status for kind, status in STATUSES if isinstance(error, kind)), None)
+    status = status_of(error)
     return None if status is None else error_page(status, error.detail)
+
+
+def status_of(error: errors.ForumError) -> int | None:
+    """The status that says what kind of refusal it is."""
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), None)

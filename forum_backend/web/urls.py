@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from forum_backend.web.converters import RoutedId
-from forum_backend.web.views import accounts, forums, front, posts, profiles, status, threads
+from forum_backend.web.views import accounts, forums, front, posts, profiles, status, status_plans, threads
 
 register_converter(RoutedId, "routed")
 
@@ -29,4 +29,7 @@ urlpatterns = [
     path("sign-out", accounts.sign_out),
     path("status/", status.show),
     path("status/move", status.move),
+    path("status/moves/<int:move_id>", status.ask),
+    path("status/plan", status_plans.make),
+    path("status/plan/<str:digest>/apply", status_plans.apply),
 ]
