@@ -13,6 +13,7 @@ from forum_backend.domain.errors import IdempotencyMismatch, MoveRefused, NotFou
 from forum_backend.domain.moves import FINAL, PAUSABLE, UNCOPIED, MoveState, OwnershipMode, may_follow
 from forum_backend.queries.forum_read import forum_read, ownership_on
 from forum_backend.queries.moves import get_move, move_shape
+from forum_backend.services.doctor import refuse_what_stops_at_once
 from forum_backend.services.forum_rows import counts_query
 from forum_backend.services.idempotency import checked_key
 from forum_backend.services.status_events import record_status
@@ -63,6 +64,7 @@ def request_move(
         raise MoveRefused(f"Forum {forum_id} is {ownership.mode} on {source}: it is on the move already")
     if source == target:
         raise MoveRefused(f"Forum {forum_id} lives on {target} already")
+    refuse_what_stops_at_once(source=source, target=target)
     planned = Move(
         forum_id=forum_id, source_id=source, target_id=target, epoch=ownership.epoch, rows_total=rows,
         requested_by_id=requested_by, request_key=key, not_before=now, created_at=now,

@@ -3,7 +3,10 @@
 A rollback keeps the rows that it finds: they were kept up to date.
 """
 
+from django.utils import timezone
+
 from forum_backend.domain.moves import MoveState, OwnershipMode
+from forum_backend.services.doctor import refuse_what_stops
 from forum_backend.services.ownership import NOT_SERVING
 from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
@@ -15,6 +18,7 @@ from workers.rebalance.step import Step
 def prepare(mover: Mover) -> bool:
     """Take the target's ownership row, purge what an earlier move left, lift the sequence."""
     move = mover.move
+    refuse_what_stops(forum_id=move.forum_id, target=move.target_id, own_move=move.pk, now=timezone.now())
     patiently(
         lambda: mover.change(
             mover.target, modes=NOT_SERVING, from_epoch=None, mode=OwnershipMode.INCOMING, epoch=move.epoch + 1

@@ -1,4 +1,4 @@
-"""`manage.py moves`: ask for a move, follow it, look at those there were; see also move_actions and plan_actions."""
+"""`manage.py moves`: ask for a move, follow it, look at those there were; see also *_actions."""
 
 import json
 import time
@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from forum_backend.commands import move_actions, plan_actions
+from forum_backend.commands import doctor_actions, move_actions, plan_actions
 from forum_backend.commands.move_display import MoveDisplay, describe
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import ForumError
@@ -39,10 +39,11 @@ class Command(BaseCommand):
             action.add_argument("--json", action="store_true", help="print JSON")
         plan_actions.add_arguments(actions)
         move_actions.add_arguments(actions)
+        doctor_actions.add_arguments(actions)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            act = {**plan_actions.ACTIONS, **move_actions.ACTIONS}.get(options["action"])
+            act = {**plan_actions.ACTIONS, **move_actions.ACTIONS, **doctor_actions.ACTIONS}.get(options["action"])
             if act is not None:
                 act(options, self.stdout)
             elif options["action"] == "start":

@@ -1,0 +1,52 @@
+"""The actions of `manage.py moves` that look before and behind: doctor, explain, limits."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import CommandError, OutputWrapper
+from django.utils import timezone
+
+from forum_backend.domain.findings import Finding, stopping
+from forum_backend.queries.forums import forum_by
+from forum_backend.services.doctor import examine_fleet, examine_move
+
+
+def add_arguments(actions: Any) -> None:
+    """Add the sub-commands to those of `moves`."""
+    doctor = actions.add_parser("doctor", help="what would stop a move, and what earlier ones left; changes nothing")
+    doctor.add_argument("forum", metavar="FORUM", nargs="?", help="slug or number; without one: the whole fleet")
+    doctor.add_argument("shard", metavar="SHARD", nargs="?", help="where it is to go")
+    for action in (doctor,):
+        action.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _doctor(options: dict[str, Any], out: OutputWrapper) -> None:
+    if options["forum"] and not options["shard"]:
+        raise CommandError("Name the shard as well, as in `moves doctor my-forum shard_02`, or neither")
+    now = timezone.now()
+    if options["forum"]:
+        findings = examine_move(forum_id=forum_by(slug_or_id=options["forum"]), target=options["shard"], now=now)
+    else:
+        findings = examine_fleet(now=now)
+    stops = len(stopping(findings))
+    if options["json"]:
+        out.write(json.dumps({"stops": stops > 0, "findings": [finding.shape() for finding in findings]}))
+    else:
+        out.write("\n".join(_lines(findings)))
+    if stops:
+        raise CommandError(f"{stops} of {len(findings)} findings would stop a move", returncode=1)
+
+
+def _lines(findings: list[Finding]) -> list[str]:
+    if not findings:
+        return ["Nothing found: moves can go."]
+    lines: list[str] = []
+    for finding in findings:
+        where = finding.shard if finding.forum is None else f"{finding.shard}, forum {finding.forum}"
+        lines += [f"{finding.severity.upper():<6} {finding.code}  {where}", f"       {finding.found}"]
+        lines += [f"       -> {finding.advice}"]
+    return lines
+
+
+ACTIONS: dict[str, Callable[[dict[str, Any], OutputWrapper], None]] = {"doctor": _doctor}

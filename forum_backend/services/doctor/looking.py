@@ -1,0 +1,91 @@
+"""What a doctor reads of one shard, on a connection as a mover would open one: fresh, with time limits."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import psycopg
+
+from forum_backend.domain.errors import ShardUnavailable
+from forum_backend.services.doctor.directory import Owned, read_owned
+from forum_backend.services.doctor.leftovers import Traces, read_traces
+from forum_backend.services.doctor.schema import Schema, read_schema
+from forum_backend.services.doctor.server import ServerFacts, read_server
+from forum_backend.services.doctor.sessions import LONG_S, Sessions, read_sessions
+from forum_backend.services.ownership import CONNECT_TIMEOUT_S
+from routers.fanout import fan_out
+from routers.refusals import is_connection_lost
+from routers.registry import conninfo_of, registry
+
+TIME_LIMIT_S = 10.0
+QUICK_S = 3.0
+STATEMENT_MS = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One shard as it was found."""
+
+    server: ServerFacts
+    schema: Schema
+    sessions: Sessions
+    traces: tuple[Traces, ...]
+    owned: Owned
+
+
+@dataclass(frozen=True, slots=True)
+class Looked[T]:
+    """What was seen, by shard; the shards that did not answer; and why others could not be read."""
+
+    seen: dict[str, T]
+    silent: list[str]
+    unread: dict[str, str]
+
+
+def look_at(
+    shards: Iterable[str], *, forum: int | None = None, long_s: float = LONG_S, time_limit_s: float = TIME_LIMIT_S
+) -> Looked[Seen]:
+    """All shards at once, each within a time limit; of one forum, or of all that need a look."""
+
+    def look(connection: psycopg.Connection) -> Seen:
+        return Seen(
+            read_server(connection),
+            read_schema(connection),
+            read_sessions(connection, forum=forum, long_s=long_s),
+            read_traces(connection, forum=forum),
+            read_owned(connection, forum=forum),
+        )
+
+    return _looked(look, shards, time_limit_s=time_limit_s)
+
+
+def look_quickly(shards: Iterable[str]) -> Looked[tuple[ServerFacts, Schema]]:
+    """Only what takes milliseconds whatever the shard holds."""
+    return _looked(lambda connection: (read_server(connection), read_schema(connection)), shards, time_limit_s=QUICK_S)
+
+
+def _looked[T](look: Callable[[psycopg.Connection], T], shards: Iterable[str], *, time_limit_s: float) -> Looked[T]:
+    unread: dict[str, str] = {}
+
+    def read(shard: str) -> T | None:
+        try:
+            with _connected(shard) as connection:
+                return look(connection)
+        except psycopg.Error as error:
+            if is_connection_lost(error):
+                raise ShardUnavailable(shard) from error
+            unread[shard] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            return None
+
+    fanned = fan_out(read, shards=shards, time_limit_s=time_limit_s)
+    return Looked({name: seen for name, seen in fanned.answers.items() if seen is not None}, fanned.missing, unread)
+
+
+def _connected(shard: str) -> psycopg.Connection:
+    """Without settings of its own but limits: what is read of the server is what a new connection gets."""
+    return psycopg.connect(
+        conninfo_of(registry.ensure(shard)),
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        application_name="forum_doctor",
+        options=f"-c statement_timeout={STATEMENT_MS}ms -c lock_timeout=1s",
+    )
