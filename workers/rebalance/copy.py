@@ -26,7 +26,8 @@ def copy(mover: Mover) -> bool:
     """Chunk by chunk until all tables are done; returns False when its time is up."""
     flow = mover.forward
     found = progress.read(flow.target, forum=flow.forum)
-    mover.move.rows_done = 0
+    if not any(done.copied_to or done.is_copied for done in found.values()):
+        mover.move.rows_done = 0  # an attempt that begins anew; the next task of the same one counts on
     for table in FORUM_TABLES:
         done = found[table.name]
         while not done.is_copied:
