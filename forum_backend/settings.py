@@ -150,6 +150,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", 2
 MOVE_BUDGET_MS = env.int("MOVE_BUDGET_MS", 150)
 MOVE_RETENTION_S = env.int("MOVE_RETENTION_S", 3_600)  # how long a move can be rolled back without a copy
 FAILPOINTS = env.str("FAILPOINTS", "")  # failures arranged for tests: services/failpoints.py
+MOVES_PER_SHARD = env.int("MOVES_PER_SHARD", 2)  # that run at once from or to a shard, before their fences
+MOVES_AT_ONCE = env.int("MOVES_AT_ONCE", 4)  # in all
 MOVE_WAIT_LIMIT_MS = env.int("MOVE_WAIT_LIMIT_MS", 4_000)  # how long a writer waits at a fence before it answers 503
 
 LOGGING = {

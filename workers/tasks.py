@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from forum_backend.queries.moves import due_moves, moves_with_leftovers
-from forum_backend.services import loads, plans, retention, shards
+from forum_backend.services import loads, move_queue, plans, retention, shards
 from workers.app import celery_app
 from workers.rebalance.leftovers import purge_leftovers
 from workers.rebalance.runner import drive
@@ -16,12 +16,13 @@ def pick_up_moves() -> None:
         advance_move.apply_async((move_id, token), expires=10)
     for move_id in moves_with_leftovers():
         clear_leftovers.apply_async((move_id,), expires=5)
+    move_queue.tell_waiting(now=timezone.now())
 
 
 @celery_app.task  # type: ignore[untyped-decorator]
 def advance_move(move_id: int, token: int) -> None:
     """Bring one move as far as fits into a few seconds, and hand it on; nothing if somebody else took it."""
-    move = drive(move_id=move_id, token=token)
+    move = drive(move_id=move_id, token=token, is_limited=True)
     if move is not None and (move.pk, move.token) in due_moves(now=timezone.now(), move_id=move_id):
         advance_move.apply_async((move.pk, move.token), expires=10)
 

@@ -48,6 +48,7 @@ class MoveOut(Schema):
     rows_per_s: float | None
     lag: int = Field(description="Changes that wait to be caught up with.")
     throttled_by: str = Field(description="Why the copy is slow now; empty: it is not.")
+    waits_for: str = Field(description="A place among the moves that run; empty: it has one.")
     predicted_window_ms: float | None
     window_ms: float | None = Field(description="How long no shard took writes of the forum.")
     verdict: dict[str, Any] | None = Field(description="What was verified: rows, hash of the content, repairs.")

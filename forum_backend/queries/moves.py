@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 
 from forum_backend.data.control.moves.models import Move, StatusEvent
 from forum_backend.domain.errors import NotFound
-from forum_backend.domain.moves import RUNNING, MoveState
+from forum_backend.domain.moves import EXCLUSIVE, PAUSABLE, RUNNING, SETTLED, MoveState
+from forum_backend.queries.admission import waiting_moves
 from forum_backend.queries.paging import Order, read_page
 from forum_backend.queries.shapes import optional_timestamp, timestamp
 
@@ -29,6 +30,7 @@ def move_shape(move: Move) -> dict[str, Any]:
         "rows_per_s": move.rows_per_s,
         "lag": move.lag,
         "throttled_by": move.throttled_by,
+        "waits_for": move.waits_for,
         "predicted_window_ms": move.predicted_window_ms,
         "window_ms": move.window_ms,
         "verdict": move.verdict,
@@ -68,12 +70,19 @@ def history_of(*, move_id: int, after: int = 0) -> list[tuple[int, dict[str, Any
 
 
 def due_moves(*, now: datetime, limit: int = AT_ONCE, move_id: int | None = None) -> list[tuple[int, int]]:
-    """Id and token of moves (or of one) that wait for a mover: not before their time, not leased, not paused."""
+    """Id and token of moves (or of one) that wait for a mover: not before their time, not leased, not paused.
+
+    Those before their fence only as the limits allow; those that hold writers up come first, what cleans up last.
+    """
     free = Q(leased_until=None) | Q(leased_until__lt=now)
     due = Move.objects.filter(free, state__in=sorted(RUNNING), not_before__lte=now).exclude(pause_at=F("state"))
     if move_id is not None:
         due = due.filter(pk=move_id)
-    return list(due.order_by("pk").values_list("pk", "token")[:limit])
+    due = due.exclude(pk__in=list(waiting_moves(now=now)))
+    urgency = Case(
+        When(state__in=sorted(EXCLUSIVE - PAUSABLE), then=0), When(state__in=sorted(SETTLED), then=2), default=1
+    )  # fmt: skip
+    return list(due.order_by(urgency, "pk").values_list("pk", "token")[:limit])
 
 
 def moves_with_leftovers(*, limit: int = AT_ONCE) -> list[int]:

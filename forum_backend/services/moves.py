@@ -16,6 +16,7 @@ from forum_backend.queries.moves import get_move, move_shape
 from forum_backend.services.doctor import refuse_what_stops_at_once
 from forum_backend.services.forum_rows import counts_query
 from forum_backend.services.idempotency import checked_key
+from forum_backend.services.move_queue import has_place
 from forum_backend.services.status_events import record_status
 from forum_backend.services.waking import tell_directories, wake_relay
 from routers.directory import Location, directory
@@ -123,12 +124,17 @@ def next_token(forum_id: int) -> int:
     return (highest or 0) + 1
 
 
-def take_over(*, move_id: int, now: datetime, expected_token: int | None = None) -> Move | None:
+def take_over(
+    *, move_id: int, now: datetime, expected_token: int | None = None, is_limited: bool = False
+) -> Move | None:
     """Become the mover of a move: a higher token, and a lease. None if it is over.
 
-    With ``expected_token`` (a task's) also None if somebody took it since, or has it on lease still.
+    With ``expected_token`` (a task's) also None if somebody took it since, or has it on lease still; if it
+    ``is_limited`` also while as many others run as may.
     """
     with transaction.atomic(using="default"):
+        if is_limited and not has_place(move_id, now=now):
+            return None
         token = next_token(get_move(move_id).forum_id)
         move = Move.objects.select_for_update(no_key=True).get(pk=move_id)
         is_leased = move.leased_until is not None and move.leased_until > now
@@ -136,7 +142,8 @@ def take_over(*, move_id: int, now: datetime, expected_token: int | None = None)
             return None
         move.token = token
         move.leased_until = now + timedelta(seconds=LEASE_S)
-        move.save(update_fields=["token", "leased_until"])
+        move.waits_for = ""
+        move.save(update_fields=["token", "leased_until", "waits_for"])
     return move
 
 

@@ -15,7 +15,7 @@ from forum_backend.domain.moves import FINAL, PAUSABLE, RESUMABLE, SETTLED, Move
 from forum_backend.services import failpoints, moves
 from forum_backend.services.move_recovery import UNSETTLED, settle
 from workers.rebalance import activate, arm, begin, catch_up, copy, depart, fence, keep, prepare, ready, reverse
-from workers.rebalance.flow import RowsDiffer
+from workers.rebalance.delta import RowsDiffer
 from workers.rebalance.mover import BudgetExceeded, LogInterrupted, Mover
 from workers.rebalance.progress import ProgressLost
 from workers.rebalance.sequence import SequenceTooFar
@@ -38,9 +38,13 @@ def drive(
     token: int,
     observe: Callable[[str], None] = failpoints.reach,
     time_limit_s: float = TIME_LIMIT_S,
+    is_limited: bool = False,
 ) -> Move | None:
-    """Take the move over if ``token`` is still its token, and bring it as far as fits; None if it is not ours."""
-    move = moves.take_over(move_id=move_id, now=timezone.now(), expected_token=token)
+    """Take the move over if ``token`` is still its token, and bring it as far as fits; None if it is not ours.
+
+    If it ``is_limited`` also None while as many moves run as may; without, it does not ask.
+    """
+    move = moves.take_over(move_id=move_id, now=timezone.now(), expected_token=token, is_limited=is_limited)
     if move is None:
         return None
     if move.state in UNSETTLED:

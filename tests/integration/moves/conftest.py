@@ -18,6 +18,8 @@ def limits(settings: Any) -> None:
     """Moves end once they are settled, unless a test says otherwise; a fence may take what a busy machine takes."""
     settings.MOVE_RETENTION_S = 0
     settings.MOVE_BUDGET_MS = 1_500
+    # Moves that other tests left half way take nobody's place.
+    settings.MOVES_PER_SHARD = settings.MOVES_AT_ONCE = 1_000
 
 
 @pytest.fixture
