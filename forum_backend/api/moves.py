@@ -13,6 +13,7 @@ from forum_backend.api.schemas import Cursor, Limit, Request, Text
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import Forbidden, NotFound
 from forum_backend.domain.moves import MoveState
+from forum_backend.queries.explanation import explain_move
 from forum_backend.queries.forums import forum_by
 from forum_backend.queries.moves import get_move, move_page, move_shape
 from forum_backend.queries.shards import shard_states
@@ -61,6 +62,35 @@ class MoveOut(Schema):
     created_at: str
     finished_at: str | None
     error: str
+
+
+class PassageOut(Schema):
+    """A state that a move was in; ``lasted_s`` null: it is in it still."""
+
+    state: MoveState
+    at: str
+    lasted_s: float | None
+
+
+class OptionOut(Schema):
+    """What may be asked of a move now, and the command that does."""
+
+    do: str
+    how: str
+
+
+class ExplanationOut(Schema):
+    """A move told in words (``text``) and in figures."""
+
+    move: MoveOut
+    history: list[PassageOut]
+    seconds_by_state: dict[str, float]
+    waits: list[str] = Field(description="Why nothing happens now, or why it is slow.")
+    next: str
+    may: list[OptionOut]
+    rows_per_s: float | None = Field(description="As rows really arrived lately, rests included.")
+    remaining_s: float | None = Field(description="Until all rows are copied.")
+    text: list[str]
 
 
 class MovesOut(Schema):
@@ -121,6 +151,12 @@ async def list_moves(
 @router.get("/moves/{move_id}", response=MoveOut, summary="One move")
 async def show_move(request: HttpRequest, move_id: str) -> dict[str, Any]:
     return move_shape(await in_service_thread(get_move, _number(move_id)))
+
+
+@router.get("/moves/{move_id}/explain", response=ExplanationOut, summary="A move in words")
+async def explain(request: HttpRequest, move_id: str) -> dict[str, Any]:
+    """What it did and when, what it does now or waits for, what comes next, what may be asked of it."""
+    return await in_service_thread(explain_move, move_id=_number(move_id), now=timezone.now())
 
 
 @router.post("/moves/{move_id}/pause", response=MoveOut, summary="Let a move wait")

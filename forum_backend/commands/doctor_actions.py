@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, OutputWrapper
 from django.utils import timezone
 
 from forum_backend.domain.findings import Finding, stopping
+from forum_backend.queries.explanation import explain_move
 from forum_backend.queries.forums import forum_by
 from forum_backend.services.doctor import examine_fleet, examine_move
 
@@ -17,7 +18,9 @@ def add_arguments(actions: Any) -> None:
     doctor = actions.add_parser("doctor", help="what would stop a move, and what earlier ones left; changes nothing")
     doctor.add_argument("forum", metavar="FORUM", nargs="?", help="slug or number; without one: the whole fleet")
     doctor.add_argument("shard", metavar="SHARD", nargs="?", help="where it is to go")
-    for action in (doctor,):
+    explain = actions.add_parser("explain", help="what a move did, does and waits for, and what may be asked of it")
+    explain.add_argument("id", metavar="ID", type=int, help="the move's number")
+    for action in (doctor, explain):
         action.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -49,4 +52,9 @@ def _lines(findings: list[Finding]) -> list[str]:
     return lines
 
 
-ACTIONS: dict[str, Callable[[dict[str, Any], OutputWrapper], None]] = {"doctor": _doctor}
+def _explain(options: dict[str, Any], out: OutputWrapper) -> None:
+    explained = explain_move(move_id=options["id"], now=timezone.now())
+    out.write(json.dumps(explained) if options["json"] else "\n".join(explained["text"]))
+
+
+ACTIONS: dict[str, Callable[[dict[str, Any], OutputWrapper], None]] = {"doctor": _doctor, "explain": _explain}
