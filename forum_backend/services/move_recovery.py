@@ -143,7 +143,11 @@ def _go_forward(move: Move) -> Move:
 
 
 def depart(source: psycopg.Connection, move: Move) -> None:
-    """The source refuses from now on, and says where the forum went."""
+    """The source refuses from now on, and says where the forum went.
+
+    Writers wait for it, so its commit is not waited for: a crash that loses it leaves the fence, which was durable, and
+    whoever meets it settles the move once more.
+    """
     set_ownership(
         source,
         Change(
@@ -151,6 +155,7 @@ def depart(source: psycopg.Connection, move: Move) -> None:
             from_epoch=move.epoch, mode=OwnershipMode.DEPARTED, epoch=move.epoch,
             went_to=move.target_id, went_epoch=move.epoch + 1,
         ),
+        is_durable=False,
     )  # fmt: skip
 
 

@@ -23,8 +23,11 @@ _ONE_TEXT = {
     "bytea_output": "hex",
     "extra_float_digits": "1",
 }
+# Statements that movers prepare find their rows by key, whatever the values.
+_PLANNING = {"plan_cache_mode": "force_generic_plan"}
 _SET_SQL = (
-    "SELECT forum_set_ownership(%s, %s, %s, %s, %s, %s, %s, %s, %s, "
+    "SELECT set_config('synchronous_commit', coalesce(%s, current_setting('synchronous_commit')), true), "
+    "forum_set_ownership(%s, %s, %s, %s, %s, %s, %s, %s, %s, "
     "coalesce(%s, (SELECT is_announced FROM ownership WHERE forum_id = %s), true))"
 )
 
@@ -79,6 +82,7 @@ def connect(shard: str, limits: Limits) -> psycopg.Connection:
     """As ``connected``, for a connection that its caller closes. It commits each statement by itself."""
     settings = {
         **_ONE_TEXT,
+        **_PLANNING,
         "lock_timeout": f"{limits.lock_ms}ms",
         "statement_timeout": f"{limits.statement_ms}ms",
         "idle_in_transaction_session_timeout": f"{limits.idle_ms}ms",
@@ -92,9 +96,13 @@ def connect(shard: str, limits: Limits) -> psycopg.Connection:
     )
 
 
-def set_ownership(connection: psycopg.Connection, change: Change) -> None:
-    """Apply a change under the forum's exclusive lock; ``OwnershipRefused`` by another row or a newer token."""
+def set_ownership(connection: psycopg.Connection, change: Change, *, is_durable: bool = True) -> None:
+    """Apply a change under the forum's exclusive lock; ``OwnershipRefused`` by another row or a newer token.
+
+    One that is not durable may be gone after a crash of the server, as if it had not been asked for.
+    """
     arguments = (
+        None if is_durable else "off",
         change.forum, list(change.modes), change.from_epoch, change.token, change.mode, change.epoch,
         change.capture, change.went_to, change.went_epoch, change.is_announced, change.forum,
     )  # fmt: skip

@@ -3,14 +3,16 @@
 Its commit is the only commit point of a move.
 """
 
+from collections.abc import Iterable
+
 from forum_backend.domain.moves import MoveState, OwnershipMode, content_text
 from forum_backend.services.forum_rows import counts_query
-from workers.rebalance import progress
-from workers.rebalance.catch_up import apply, read_log
-from workers.rebalance.flow import Flow, RowsDiffer
+from forum_backend.services.ownership import refusals
+from workers.rebalance import progress, sequence
+from workers.rebalance.delta import RowsDiffer, read_delta, send
 from workers.rebalance.mover import Mover
 from workers.rebalance.progress import Progress
-from workers.rebalance.sequence import last_value, lift_by_one
+from workers.rebalance.sequence import ask_last_value, lift_by_one, refuse_too_far
 from workers.rebalance.step import Recorded, Step
 
 # More rows are not counted one by one under a fence: their number has been kept since they were verified.
@@ -18,40 +20,59 @@ COUNTED = 50_000
 
 
 def activate(mover: Mover) -> bool:
-    """Bring over what changed last and make the target the forum's owner, within the budget."""
+    """Bring over what changed last and make the target the forum's owner, within the budget.
+
+    Everybody waits: what the source has to say is asked at once, and all that the target has to do is sent at once.
+    """
     flow, target = mover.forward, mover.target
-    flow.begin_view()
-    target.execute("BEGIN")
-    flow.enter()
-    apply(flow, read_log(flow))
+    with flow.source.pipeline():
+        asked = ask_last_value(flow.source)
+        last = read_delta(flow)  # nobody writes: each statement sees the same rows
+        source_reached = sequence.told(asked)
+        counted = ask_counts(mover)
+        with refusals(), target.pipeline():
+            target.execute("BEGIN")
+            flow.enter()
+            lifted = lift_by_one(target, above=source_reached)
+            refuse_difference = send(flow, last)
+            noted = progress.ask(target, forum=flow.forum)
+            own(mover)
+    refuse_difference()
+    refuse_too_far(sequence.told(lifted), above=source_reached)
+    kept = progress.told(noted)
+    refuse_other_counts(kept, dict(counted))
     mover.reach("activate.copied")
-    kept = progress.read(target, forum=flow.forum)
-    refuse_difference(flow, kept)
-    lift_by_one(target, above=last_value(mover.source))
-    flow.end_view()
-    mover.refuse_late()
     mover.move.verdict = verdict(kept, repairs=mover.move.verdict or {})
     mover.move.rows_total = mover.move.rows_done = sum(table.rows for table in kept.values())
-    mover.change(
-        target, modes=(OwnershipMode.INCOMING,), from_epoch=flow.epoch, mode=OwnershipMode.OWNER,
-        epoch=flow.epoch, capture=True, is_announced=False,
-    )  # fmt: skip
     mover.reach("activate.before_commit")
     mover.refuse_late()
     mover.commit()
     return True
 
 
-def refuse_difference(flow: Flow, kept: dict[str, Progress]) -> None:
-    """``RowsDiffer`` if the numbers of rows are not the same on both sides, or not all were verified."""
+def own(mover: Mover) -> None:
+    """The target is to own the forum, at the next epoch, and to log what changes there."""
+    epoch = mover.move.epoch + 1
+    mover.change(
+        mover.target, modes=(OwnershipMode.INCOMING,), from_epoch=epoch, mode=OwnershipMode.OWNER, epoch=epoch,
+        capture=True, is_announced=False,
+    )  # fmt: skip
+
+
+def ask_counts(mover: Mover) -> Iterable[tuple[str, int]]:
+    """Ask the source for numbers of rows by table, which it counts while the target works; not if they are many."""
+    if mover.move.rows_total > COUNTED:
+        return ()
+    return mover.source.execute(counts_query(mover.move.forum_id))
+
+
+def refuse_other_counts(kept: dict[str, Progress], counted: dict[str, int]) -> None:
+    """``RowsDiffer`` if not all tables were verified, or if the source has other numbers of rows."""
     unverified = [name for name, table in kept.items() if not table.is_verified]
     if unverified:
         raise RowsDiffer(f"Not verified: {', '.join(unverified)}")
-    if sum(table.rows for table in kept.values()) > COUNTED:
-        return
-    there: dict[str, int] = dict(flow.source.execute(counts_query(flow.forum)).fetchall())
     differing = [
-        f"{name} ({there[name]} rows, here {table.rows})" for name, table in kept.items() if there[name] != table.rows
+        f"{name} ({rows} rows, here {kept[name].rows})" for name, rows in counted.items() if kept[name].rows != rows
     ]
     if differing:
         raise RowsDiffer(f"The copy differs from the source in {', '.join(differing)}")

@@ -1,30 +1,18 @@
 """CATCHING_UP: what changed since ARMED is brought over by state: ids of the log, and their rows of that moment."""
 
 import time
-from dataclasses import dataclass
 
 import psycopg
 
 from forum_backend.domain.moves import MoveState
-from workers.rebalance import progress
-from workers.rebalance.flow import Flow, RowsDiffer, contents, forget
+from workers.rebalance.delta import MOST, apply, read_delta, read_log
+from workers.rebalance.flow import Flow, forget
 from workers.rebalance.mover import Mover
 from workers.rebalance.step import Step
 from workers.rebalance.verify import has_begun, verify
 
 BATCH = 2_000
-MOST = 1_000_000  # one transaction of a writer, however large, fits into one batch
-
-LOG_SQL = "SELECT id, table_name, row_id FROM changed_row WHERE forum_id = %s ORDER BY id LIMIT %s"
 LAG_SQL = "SELECT count(*) FROM changed_row WHERE forum_id = %s"
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """Entries of the log, and the keys they name, each once."""
-
-    entries: list[int]
-    keys: dict[str, list[int]]
 
 
 def catch_up(mover: Mover) -> bool:
@@ -55,7 +43,7 @@ def bring_over(flow: Flow, *, batch: int = BATCH) -> int:
 def _bring_over(flow: Flow, batch: int) -> int:
     flow.begin_view()
     try:
-        delta = read_log(flow, batch)
+        delta = read_delta(flow, batch=batch) if batch <= BATCH else read_log(flow, batch=batch)
         if delta.entries:
             with flow.target.transaction():
                 flow.enter()
@@ -65,29 +53,6 @@ def _bring_over(flow: Flow, batch: int) -> int:
     if delta.entries:
         forget(flow, delta.entries)
     return len(delta.entries)
-
-
-def read_log(flow: Flow, batch: int = MOST) -> Delta:
-    """What is in the log, in the view of the source that is open."""
-    entries: list[int] = []
-    keys: dict[str, set[int]] = {}
-    for entry, table, key in flow.source.execute(LOG_SQL, (flow.forum, batch)):
-        entries.append(entry)
-        keys.setdefault(table, set()).add(key)
-    return Delta(entries, {table: sorted(found) for table, found in keys.items()})
-
-
-def apply(flow: Flow, delta: Delta) -> None:
-    """Into the target's open transaction, which has entered; ``RowsDiffer`` if it does not read back what was sent."""
-    if not delta.keys:
-        return
-    before = contents(flow.target, delta.keys)
-    flow.replace(delta.keys)
-    there, here = contents(flow.source, delta.keys), contents(flow.target, delta.keys)
-    if there != here:
-        differing = sorted(name for name in there if there[name] != here.get(name))
-        raise RowsDiffer(f"Rows read back from the target differ in {', '.join(differing)}")
-    progress.adjust(flow.target, forum=flow.forum, before=before, after=here)
 
 
 def lag_of(flow: Flow) -> int:

@@ -2,17 +2,12 @@
 
 import time
 
-from psycopg import sql
-
 from forum_backend.domain.moves import MoveState, OwnershipMode
-from forum_backend.services.forum_rows import FORUM_TABLES
+from workers.rebalance import delta
 from workers.rebalance.catch_up import bring_over
-from workers.rebalance.flow import contents, rows_with
 from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
 from workers.rebalance.step import Recorded, Step
-
-NO_KEY = 0
 
 
 def fence(mover: Mover) -> bool:
@@ -28,13 +23,8 @@ def warm_up(mover: Mover) -> None:
     """All connections open and known to answer, tables looked up, statements planned: before anybody has to wait."""
     mover.claim()
     mover.hurry()
-    flow = mover.forward
-    for table in FORUM_TABLES:
-        flow.copy(table, rows_with(table, sql.Literal([])))
-    keys = {table.name: [NO_KEY] for table in FORUM_TABLES}
-    for connection in (mover.source, mover.target):
-        contents(connection, keys)
-    bring_over(flow)
+    delta.warm_up(mover.forward)
+    bring_over(mover.forward)
 
 
 def close_gate(mover: Mover) -> None:

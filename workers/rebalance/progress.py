@@ -1,6 +1,5 @@
 """How far a mover has come with each table, kept on the target in the transactions that add its rows."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -37,11 +36,6 @@ SAVE_SQL = (
     "UPDATE copy_progress SET copied_to = %s, is_copied = %s, verified_to = %s, is_verified = %s, rows = %s, "
     "content = %s WHERE forum_id = %s AND table_name = %s"
 )
-ADJUST_SQL = (
-    "UPDATE copy_progress AS p SET rows = p.rows + d.rows, content = p.content + d.content "
-    "FROM unnest(%s::text[], %s::bigint[], %s::numeric[]) AS d (table_name, rows, content) "
-    "WHERE p.forum_id = %s AND p.table_name = d.table_name AND p.is_verified"
-)
 
 
 def begin(connection: psycopg.Connection, *, forum: int, is_copied: bool) -> None:
@@ -53,7 +47,17 @@ def begin(connection: psycopg.Connection, *, forum: int, is_copied: bool) -> Non
 
 def read(connection: psycopg.Connection, *, forum: int) -> dict[str, Progress]:
     """By table, of all tables since ``begin``; ``ProgressLost`` otherwise."""
-    rows = connection.execute(READ_SQL, (forum,)).fetchall()
+    return told(ask(connection, forum=forum))
+
+
+def ask(connection: psycopg.Connection, *, forum: int) -> psycopg.Cursor:
+    """``read`` in two, for a pipeline: ask in it, be told after it."""
+    return connection.execute(READ_SQL, (forum,))
+
+
+def told(answer: psycopg.Cursor) -> dict[str, Progress]:
+    """What ``ask`` asked for."""
+    rows = answer.fetchall()
     if len(rows) != len(FORUM_TABLES):
         raise ProgressLost(f"The target has notes on {len(rows)} of {len(FORUM_TABLES)} tables")
     return {
@@ -67,19 +71,6 @@ def save(connection: psycopg.Connection, *, forum: int, progress: Progress) -> N
     p = progress
     values = (p.copied_to, p.is_copied, p.verified_to, p.is_verified, p.rows, p.content)
     connection.execute(SAVE_SQL, (*values, forum, p.table))
-
-
-def adjust(
-    connection: psycopg.Connection,
-    *,
-    forum: int,
-    before: Mapping[str, tuple[int, int]],
-    after: Mapping[str, tuple[int, int]],
-) -> None:
-    """Rows of verified tables were replaced: keep their number and content exact."""
-    changes = [(name, after[name][0] - rows, after[name][1] - content) for name, (rows, content) in before.items()]
-    names, rows, contents = zip(*changes, strict=True)
-    connection.execute(ADJUST_SQL, (list(names), list(rows), list(contents), forum))
 
 
 def forget(connection: psycopg.Connection, *, forum: int) -> None:

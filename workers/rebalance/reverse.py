@@ -9,7 +9,8 @@ from forum_backend.domain.moves import MoveState, OwnershipMode
 from forum_backend.services import moves
 from forum_backend.services.ownership import OwnershipRefused
 from workers.rebalance import progress
-from workers.rebalance.catch_up import BATCH, bring_over, read_log
+from workers.rebalance.catch_up import BATCH, bring_over
+from workers.rebalance.delta import read_log
 from workers.rebalance.flow import forget
 from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
@@ -71,7 +72,7 @@ def stop_logging(mover: Mover) -> None:
     try:
         patiently(lambda: mover.change(mover.target, modes=(owner,), from_epoch=epoch, mode=owner, epoch=epoch))
         progress.forget(mover.target, forum=move.forum_id)
-        while entries := read_log(mover.backward, LOG_CHUNK).entries:
+        while entries := read_log(mover.backward, batch=LOG_CHUNK).entries:
             forget(mover.backward, entries)
     except OwnershipRefused:
         logger.info("Another move logs there now", extra={"action": "move", "move": move.pk, "forum": move.forum_id})

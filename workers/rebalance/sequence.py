@@ -16,10 +16,22 @@ class SequenceTooFar(Exception):
     """The source gave out too many ids since the target's sequence was lifted; the attempt is undone."""
 
 
+LAST_VALUE_SQL = "SELECT last_value - (NOT is_called)::int FROM routed_id_seq"
+
+
 def last_value(connection: psycopg.Connection) -> int:
-    """The last number that a shard gave out."""
-    # A sequence that was never called shows the number it will give first.
-    row = connection.execute("SELECT last_value - (NOT is_called)::int FROM routed_id_seq").fetchone()
+    """The last number that a shard gave out. A sequence that was never called shows the one it will give first."""
+    return told(ask_last_value(connection))
+
+
+def ask_last_value(connection: psycopg.Connection) -> psycopg.Cursor:
+    """``last_value`` in two, for a pipeline: ask in it, be told after it."""
+    return connection.execute(LAST_VALUE_SQL)
+
+
+def told(answer: psycopg.Cursor) -> int:
+    """What ``ask_last_value`` or ``lift_by_one`` asked for."""
+    row = answer.fetchone()
     return int(row[0]) if row else 0
 
 
@@ -37,10 +49,20 @@ def _leap(target: psycopg.Connection, reached: int) -> None:
         target.execute("SELECT setval('routed_id_seq', greatest(last_value, %s)) FROM routed_id_seq", (reached,))
 
 
-def lift_by_one(target: psycopg.Connection, *, above: int) -> None:
-    """Take numbers until the target's sequence has passed ``above``. Needs no lock, cannot lower anything."""
-    missing = above - last_value(target)
-    if missing > BY_ONE:
-        raise SequenceTooFar(f"the target's sequence is {missing} numbers behind")
-    if missing > 0:
-        target.execute("SELECT count(nextval('routed_id_seq')) FROM generate_series(1, %s)", (missing,))
+def lift_by_one(target: psycopg.Connection, *, above: int) -> psycopg.Cursor:
+    """Take numbers until the target's sequence has passed ``above``, or as many as may be; asks where it is then.
+
+    Needs no lock, cannot lower anything, fits into a pipeline.
+    """
+    target.execute(
+        "SELECT count(nextval('routed_id_seq')) FROM generate_series(1, least(%s, greatest(0, %s - (SELECT "
+        "last_value - (NOT is_called)::int FROM routed_id_seq))))",
+        (BY_ONE, above),
+    )
+    return ask_last_value(target)
+
+
+def refuse_too_far(reached: int, *, above: int) -> None:
+    """``SequenceTooFar`` if the target's sequence was not lifted far enough."""
+    if reached < above:
+        raise SequenceTooFar(f"the target's sequence is {above - reached} numbers behind")
