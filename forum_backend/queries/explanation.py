@@ -70,7 +70,8 @@ def explain_move(*, move_id: int, now: datetime) -> dict[str, Any]:
         "remaining_s": None if remaining_s is None else round(remaining_s, 1),
         "text": [
             _beginning(move), *_told(passages, move), *waits, *_copying(move, pace, remaining_s),
-            *([following] if following else []), *_result(move), *(f"You may {option['do']}: {option['how']}" for option in may),
+            *([following] if following else []), *_result(move),
+            *(f"You may {option['do']}: {option['how']}" for option in may),
         ],
     }  # fmt: skip
 
