@@ -159,11 +159,20 @@ def _walk(move: Move, path: Sequence[MoveState], *, now: datetime, facts: dict[s
     for following in path:
         if not may_follow(MoveState(move.state), following):
             raise AssertionError(f"the protocol has no way from {move.state} to {following}")
+        left = move.state
         changes = {"leased_until": leased_until, **known_facts(move), **facts, "state": following}
         if following in FINAL:
             changes |= {"finished_at": now, "leased_until": None}
         _compare_and_set(move, **changes)
+        if following in PAUSABLE:
+            _see_what_is_asked(move, left=left)
         record_status(type=f"move.{following}", data=move_shape(move), now=now, move_id=move.pk)
+
+
+def _see_what_is_asked(move: Move, *, left: str) -> None:
+    """A pause that was asked for in a state that was about to be left holds in the next one."""
+    Move.objects.filter(pk=move.pk, pause_at=left).update(pause_at=move.state)
+    move.refresh_from_db(fields=["pause_at", "is_cancelled"])
 
 
 def _compare_and_set(move: Move, **changes: Any) -> None:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from forum_backend.data.control.moves.models import Move
-from forum_backend.domain.moves import OwnershipMode
+from forum_backend.domain.moves import PAUSABLE, OwnershipMode
 from forum_backend.services import failpoints, moves
 from forum_backend.services.ownership import Change, Limits, connect, raise_token, set_ownership
 from workers.rebalance.flow import Flow
@@ -89,7 +89,9 @@ class Mover:
 
     @property
     def is_time_up(self) -> bool:
-        return time.monotonic() > self._deadline
+        """Also when somebody asked for a pause here, or for the end."""
+        is_unwanted = self.move.is_cancelled or self.move.pause_at == self.move.state
+        return time.monotonic() > self._deadline or (is_unwanted and self.move.state in PAUSABLE)
 
     def goes_on(self) -> bool:
         """After a part of a step: tell those who watch; whether there is time for another part."""

@@ -72,6 +72,8 @@ def walk(mover: Mover, *, deadline: float) -> None:
     move = mover.move
     at = MoveState(move.state)
     while at not in FINAL:
+        if at in PAUSABLE:
+            move.refresh_from_db(fields=["pause_at", "is_cancelled"])
         if at not in UNSETTLED and (time.monotonic() > deadline or move.pause_at == at):
             break
         if move.is_cancelled and at in PAUSABLE:
