@@ -10,7 +10,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
-from forum_backend.api import accounts, doctor, forums, moves, plans, posts, threads
+from forum_backend.api import accounts, doctor, forums, move_limits, moves, plans, posts, threads
 from forum_backend.api.problems import problem_of_exception
 from forum_backend.api.schemas import Problem
 
@@ -50,7 +50,7 @@ def make_api() -> NinjaAPI:
     )
     for kind in (Exception, Http404, HttpError, ValidationError):  # those that ninja has answers of its own for
         api.add_exception_handler(kind, on_error)
-    for module in (accounts, forums, threads, posts, moves, plans, doctor):
+    for module in (accounts, forums, threads, posts, moves, plans, doctor, move_limits):
         api.add_router("", module.router)
     return api
 

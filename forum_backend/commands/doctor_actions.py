@@ -10,7 +10,9 @@ from django.utils import timezone
 from forum_backend.domain.findings import Finding, stopping
 from forum_backend.queries.explanation import explain_move
 from forum_backend.queries.forums import forum_by
+from forum_backend.queries.move_limits import NAMES, limits_shape
 from forum_backend.services.doctor import examine_fleet, examine_move
+from forum_backend.services.move_limits import change_limits
 
 
 def add_arguments(actions: Any) -> None:
@@ -20,7 +22,12 @@ def add_arguments(actions: Any) -> None:
     doctor.add_argument("shard", metavar="SHARD", nargs="?", help="where it is to go")
     explain = actions.add_parser("explain", help="what a move did, does and waits for, and what may be asked of it")
     explain.add_argument("id", metavar="ID", type=int, help="the move's number")
-    for action in (doctor, explain):
+    limits = actions.add_parser("limits", help="how fast copies may be; those that run see a change within a second")
+    limits.add_argument("--rows-per-second", type=int, metavar="N", help="of one copy at most; 0: no limit")
+    limits.add_argument("--slow-factor", type=float, metavar="X", help="writes are slow at X times what they take")
+    limits.add_argument("--slow-ms", type=float, metavar="MS", help="and MS milliseconds longer")
+    limits.add_argument("--lag-s", type=float, metavar="S", help="how far replicas may be behind")
+    for action in (doctor, explain, limits):
         action.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -57,4 +64,22 @@ def _explain(options: dict[str, Any], out: OutputWrapper) -> None:
     out.write(json.dumps(explained) if options["json"] else "\n".join(explained["text"]))
 
 
-ACTIONS: dict[str, Callable[[dict[str, Any], OutputWrapper], None]] = {"doctor": _doctor, "explain": _explain}
+def _limits(options: dict[str, Any], out: OutputWrapper) -> None:
+    changes = {name: options[name] for name in NAMES if options[name] is not None}
+    limits = change_limits(now=timezone.now(), **changes) if changes else limits_shape()
+    if options["json"]:
+        out.write(json.dumps(limits))
+        return
+    most = limits["rows_per_second"]
+    out.write(f"A copy brings {'as many rows as others allow' if most is None else f'at most {most:,} rows a second'}.")
+    out.write(
+        f"It gives way when writes take {limits['slow_factor']:g} times what they take without it, and "
+        f"{limits['slow_ms']:g} ms longer; it stops while a replica is more than {limits['lag_s']:g} s behind."
+    )
+
+
+ACTIONS: dict[str, Callable[[dict[str, Any], OutputWrapper], None]] = {
+    "doctor": _doctor,
+    "explain": _explain,
+    "limits": _limits,
+}

@@ -32,29 +32,29 @@ def copy(mover: Mover) -> bool:
         done = found[table.name]
         while not done.is_copied:
             began = time.monotonic()
-            rows = copy_chunk(flow, table, done)
+            rows = copy_chunk(flow, table, done, size=min(CHUNK, mover.throttle.rows))
             mover.copied(rows, seconds=time.monotonic() - began)
             if mover.is_time_up:
                 return False
     return True
 
 
-def copy_chunk(flow: Flow, table: ForumTable, done: Progress) -> int:
+def copy_chunk(flow: Flow, table: ForumTable, done: Progress, *, size: int = CHUNK) -> int:
     """The next rows of a table and, with its last ones, the parents that came late; how many rows there were."""
-    upper, keys = next_range(flow, table, above=done.copied_to)
+    upper, keys = next_range(flow, table, above=done.copied_to, size=size)
     with flow.target.transaction():
         # A chunk that a crash takes away takes its progress with it.
         flow.target.execute("SET LOCAL synchronous_commit = off")
         flow.enter()
         rows = flow.copy(table, chunk(flow.forum, table, lower=done.copied_to, upper=upper)) if keys else 0
-        if keys < CHUNK and table.name == "post":
+        if keys < size and table.name == "post":
             join_late_parents(flow)
-        done.copied_to, done.is_copied = max(upper, done.copied_to), keys < CHUNK
+        done.copied_to, done.is_copied = max(upper, done.copied_to), keys < size
         progress.save(flow.target, forum=flow.forum, progress=done)
     return rows
 
 
-def next_range(flow: Flow, table: ForumTable, *, above: int, size: int = CHUNK) -> tuple[int, int]:
+def next_range(flow: Flow, table: ForumTable, *, above: int, size: int) -> tuple[int, int]:
     """The last of the next ``size`` keys on the source, and how many there are."""
     query = sql.SQL(
         "SELECT coalesce(max(k), 0), count(*) FROM "

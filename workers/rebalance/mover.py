@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.moves import PAUSABLE, OwnershipMode
+from forum_backend.queries.move_limits import read_limits
 from forum_backend.services import failpoints, moves
 from forum_backend.services.ownership import Change, Limits, connect, raise_token, set_ownership
 from workers.rebalance.flow import Flow
@@ -49,7 +50,8 @@ class Mover:
         self.window_ms: float | None = None
         self._deadline = deadline
         self._told_at = 0.0
-        self._throttle = Throttle(probe=self.raise_tokens)
+        self._copied, self._copying_s = 0, 0.0
+        self.throttle = Throttle((move.source_id, move.target_id), tell=self._slowed, limits=read_limits)
         self._connections: dict[str, psycopg.Connection] = {}
 
     def __enter__(self) -> Self:
@@ -100,6 +102,7 @@ class Mover:
 
     def close(self, *, keep_gate: bool = False) -> None:
         """Close the connections; open transactions are rolled back, locks are given up."""
+        self.throttle.stop()
         for name in list(self._connections):
             if not (keep_gate and name == "gate"):
                 self._connections.pop(name).close()
@@ -156,10 +159,24 @@ class Mover:
         """Rows were copied in one transaction: tell of it, and leave room for others."""
         self.move.rows_done += rows
         self.move.rows_total = max(self.move.rows_total, self.move.rows_done)
-        if rows and seconds:
-            self.move.rows_per_s = round(rows / seconds, 1)
-        self.move.throttled_by = self._throttle.rest(after_s=seconds)
-        self.report()
+        began = time.monotonic()
+        self.throttle.rest(rows=rows, after_s=seconds)
+        self._copied, self._copying_s = self._copied + rows, self._copying_s + seconds + time.monotonic() - began
+        if self._copied:
+            self.move.rows_per_s = round(self._copied / self._copying_s, 1)  # the rests belong to it
+
+    def verified(self, rows: int, *, seconds: float) -> None:
+        """Rows were compared on both sides: as ``copied``."""
+        self.throttle.rest(rows=rows, after_s=seconds, is_limited=False)
+
+    def unthrottled(self) -> None:
+        """What can be slowed down is done; under a fence nobody probes."""
+        self.throttle.stop()
+        self.move.throttled_by = ""
+
+    def _slowed(self, reason: str) -> bool:
+        self.move.throttled_by = reason
+        return self.goes_on()
 
     def repaired(self, table: str, keys: list[int]) -> None:
         """Rows that differed were found; they are copied again."""
@@ -176,6 +193,7 @@ class Mover:
         if time.monotonic() - self._told_at >= TELL_EVERY_S:
             self._told_at = time.monotonic()
             moves.tell_progress(self.move, now=timezone.now())
+            self.throttle.look_again()
 
     def commit(self) -> None:
         """Ask the target to commit: from here on only the target can say whether the move has happened."""

@@ -1,40 +1,120 @@
-"""How fast a copy may be: it rests after each chunk, the longer the slower small writes on its shards have become."""
+"""How fast a copy may be: it works in short stretches and rests, as long as small writes on its shards stay fast.
+
+Every few seconds it pauses for a moment, to know what a write takes without it. The limits of operators are kept too,
+and may change at any time.
+"""
 
 import time
 from collections.abc import Callable
 
-# Of the time of a chunk, when nothing suffers; and at most, when something does.
-LEAST_REST, MOST_REST = 0.25, 4.0
-LONGEST_REST_S = 1.0
-# A write is slow when it takes this many times what it took at best, and noticeably longer.
-SLOW_FACTOR, SLOW_MS = 3.0, 10.0
+from forum_backend.domain.limits import CopyLimits
+from workers.rebalance.pressure import LEAST_REST, Pressure
+from workers.rebalance.prober import Prober
+
+MOST_ROWS, LEAST_ROWS, FIRST_ROWS = 5_000, 100, 1_000
+# A small forum is copied before anything could be learnt.
+PROBE_AFTER_S = 0.2
+PAUSE_EVERY_S, PAUSE_S = 4.0, 0.12
+# Waiting is done in slices: there may be other limits, or no time, after each.
+SLICE_S = 0.1
+# So many rows at once that a limit is kept within a quarter of a second.
+SHARE_OF_SECOND = 0.25
 
 
 class Throttle:
-    """``probe`` does a small durable write on each shard and says how many milliseconds each took."""
+    """Of one mover. ``tell`` is given the reason for being slow, now and then, and says whether there is time left."""
 
-    def __init__(self, *, probe: Callable[[], dict[str, float]]) -> None:
-        self._probe = probe
-        self._best: dict[str, float] = {}
-        self._share = LEAST_REST
+    def __init__(
+        self, shards: tuple[str, ...], *, tell: Callable[[str], bool], limits: Callable[[], CopyLimits]
+    ) -> None:
+        self._shards = shards
+        self._tell = tell
+        self._read_limits = limits
+        self._limits: CopyLimits | None = None
+        self._pressure = Pressure()
+        self._prober: Prober | None = None
+        self._worked_s = 0.0
+        self._paused_at = float("-inf")
+        self._rows = FIRST_ROWS
 
-    def rest(self, *, after_s: float) -> str:
-        """Wait as long as is right after a chunk of ``after_s`` seconds; says why it is slow, empty if it is not."""
-        reason = self.adapt(self._probe())
-        time.sleep(min(after_s * self._share, LONGEST_REST_S))
-        return reason
+    @property
+    def limits(self) -> CopyLimits:
+        if self._limits is None:
+            self.look_again()
+        return self._limits or CopyLimits()
 
-    def adapt(self, took: dict[str, float]) -> str:
-        """Rest twice as long while writes are slow, a little less each time they are not."""
-        slow = {shard: ms for shard, ms in took.items() if self._is_slow(shard, ms)}
-        for shard, ms in took.items():
-            self._best[shard] = min(ms, self._best.get(shard, ms))
-        self._share = min(self._share * 2, MOST_REST) if slow else max(self._share * 0.8, LEAST_REST)
-        if not slow:
+    def look_again(self) -> None:
+        """The limits may have been changed."""
+        self._limits = self._read_limits()
+
+    @property
+    def rows(self) -> int:
+        """How many rows the next stretch may have."""
+        most = self.limits.rows_per_second
+        return self._rows if most is None else max(1, min(self._rows, round(most * SHARE_OF_SECOND)))
+
+    def rest(self, *, rows: int, after_s: float, is_limited: bool = True) -> None:
+        """Wait as long as is right after ``rows`` that took ``after_s`` seconds; only copied rows are limited."""
+        ended = time.monotonic()
+        self._worked_s += after_s
+        self._aim(rows, after_s)
+        self._learn()
+        began, until = ended - after_s, ended + after_s * self._share()
+        while True:
+            behind, owed_s = self._behind(), self._owed_s(began, rows) if is_limited else 0.0
+            limited = f"the limit of {self.limits.rows_per_second:,} rows a second" if owed_s > 0 else ""
+            if not self._tell(behind or limited or self._pressure.reason):
+                return
+            left_s = max(until - time.monotonic(), owed_s, SLICE_S if behind else 0.0)
+            if left_s <= 0:
+                break
+            time.sleep(min(left_s, SLICE_S))
+        self._pause()
+
+    def stop(self) -> None:
+        """The copy is over, or broke off."""
+        if self._prober is not None:
+            self._prober.stop()
+            self._prober = None
+
+    def _share(self) -> float:
+        return self._pressure.rest if self._prober is not None else LEAST_REST
+
+    def _aim(self, rows: int, after_s: float) -> None:
+        """So many rows that the next stretch takes as long as it may; changes by at most two times."""
+        if rows and after_s > 0:
+            stretch_s = self._pressure.stretch_s
+            aimed = min(self._rows * 2, max(self._rows // 2, round(rows * stretch_s / after_s)))
+            self._rows = min(MOST_ROWS, max(LEAST_ROWS, aimed))
+
+    def _learn(self) -> None:
+        if self._prober is None:
+            if self._worked_s < PROBE_AFTER_S:
+                return
+            self._prober = Prober(self._shards)
+            self._prober.start()
+        for sample in self._prober.take():
+            self._pressure.note(sample.shard, sample.ms, is_calm=sample.is_calm)
+        self._pressure.adapt(self.limits)
+
+    def _pause(self) -> None:
+        """Now and then: nothing for a moment, so that what writes take by themselves is known."""
+        if self._prober is None or time.monotonic() - self._paused_at < PAUSE_EVERY_S:
+            return
+        self._prober.pause(True)
+        time.sleep(PAUSE_S)
+        self._prober.pause(False)
+        self._paused_at = time.monotonic()
+
+    def _behind(self) -> str:
+        replica = self._prober.farthest() if self._prober is not None else None
+        if replica is None or replica.behind_s <= self.limits.lag_s:
             return ""
-        shard, ms = max(slow.items(), key=lambda pair: pair[1])
-        return f"writes on {shard} take {ms:.0f} ms; at best {self._best[shard]:.0f}"
+        return (
+            f"replica {replica.name!r} of {replica.shard} is {replica.behind_s:.1f} s behind, "
+            f"at most {self.limits.lag_s:g} are allowed"
+        )
 
-    def _is_slow(self, shard: str, ms: float) -> bool:
-        best = self._best.get(shard)
-        return best is not None and ms > max(best * SLOW_FACTOR, best + SLOW_MS)
+    def _owed_s(self, began: float, rows: int) -> float:
+        most = self.limits.rows_per_second
+        return 0.0 if most is None else began + rows / most - time.monotonic()

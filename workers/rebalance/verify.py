@@ -1,5 +1,6 @@
 """Verification: every row hashed on both sides, range by range, dirty ones left out; what differs is copied again."""
 
+import time
 from dataclasses import dataclass, replace
 
 from psycopg import sql
@@ -38,20 +39,23 @@ def verify(mover: Mover) -> bool:
     for table in FORUM_TABLES:
         done = found[table.name]
         while not done.is_verified:
-            differing = verify_range(flow, table, done)
+            began, before = time.monotonic(), done.rows
+            differing = verify_range(flow, table, done, size=min(RANGE, mover.throttle.rows))
             if differing:
                 mover.repaired(table.name, differing)
+            mover.verified(done.rows - before, seconds=time.monotonic() - began)
             if not mover.goes_on():
                 return False
+    mover.unthrottled()
     return True
 
 
-def verify_range(flow: Flow, table: ForumTable, done: Progress) -> list[int]:
+def verify_range(flow: Flow, table: ForumTable, done: Progress, *, size: int) -> list[int]:
     """The next range: keys of rows that differ (they are in the log now, to be copied again)."""
     flow.begin_view()
     try:
-        upper, keys = next_range(flow, table, above=done.verified_to, size=RANGE)
-        is_last = keys < RANGE
+        upper, keys = next_range(flow, table, above=done.verified_to, size=size)
+        is_last = keys < size
         everything = Range(table, done.verified_to, END if is_last else upper, [])
         where = replace(everything, dirty=dirty_in(flow, everything))
         clean_there = content_of(flow, where, on_target=False)

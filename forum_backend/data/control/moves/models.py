@@ -60,8 +60,8 @@ class MoveLimits(models.Model):
     """One row: how fast copies may be, and what makes them slower. Movers read it while they run."""
 
     rows_per_second = models.IntegerField(null=True, help_text="Of one copy; null: as fast as others do not suffer.")
-    slow_factor = models.FloatField(default=2.0, help_text="A write is slow that takes so many times what it did.")
-    slow_ms = models.FloatField(default=5.0, help_text="And so many milliseconds longer.")
+    slow_factor = models.FloatField(default=1.5, help_text="A write is slow that takes so many times what it did.")
+    slow_ms = models.FloatField(default=2.0, help_text="And so many milliseconds longer.")
     lag_s = models.FloatField(default=5.0, help_text="The most that a replica of either shard may be behind.")
     changed_at = models.DateTimeField(db_default=Now())
 
