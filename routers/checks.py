@@ -11,7 +11,10 @@ from django.db.models import AutoField, ForeignKey, Model, UniqueConstraint
 from routers.application import SHARDS, home_of
 
 # Sharded tables without a forum, each with its reason.
-NOT_OF_A_FORUM = {"forums.RelayLease": "one row a shard: which relay works here"}
+NOT_OF_A_FORUM = {
+    "forums.RelayLease": "one row a shard: which relay works here",
+    "forums.ShardServer": "one row a shard: the server it was reconciled on",
+}
 # Unique keys without the forum in them, each with its reason.
 KEYS_OF_THEIR_OWN = {
     "forums.ChangedRow": "a log of this shard that no move takes along",

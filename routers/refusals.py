@@ -5,9 +5,9 @@ import json
 import psycopg
 from django.db import InterfaceError, OperationalError
 
-from forum_backend.domain.errors import ForumNotEntered, NotOwner, Ownership, RoutingError, TokenRefused
+from forum_backend.domain.errors import ForumNotEntered, NotOwner, Ownership, RoutingError, ShardPromoted, TokenRefused
 
-NOT_OWNER, NOT_ENTERED, TOKEN_REFUSED = "FM001", "FM002", "FM003"
+NOT_OWNER, NOT_ENTERED, TOKEN_REFUSED, PROMOTED = "FM001", "FM002", "FM003", "FM004"
 # The transaction can run again as it is: deadlock, serialization failure.
 REPEATABLE = frozenset({"40P01", "40001"})
 
@@ -18,7 +18,7 @@ def sqlstate_of(error: BaseException) -> str | None:
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 
-def refusal_of(error: BaseException, *, forum: int, shard: str) -> RoutingError | None:
+def refusal_of(error: BaseException, *, forum: int, shard: str) -> RoutingError | ShardPromoted | None:
     """The error of ours that a shard's refusal stands for; None for any other error."""
     cause = error if isinstance(error, psycopg.Error) else error.__cause__
     state = sqlstate_of(error)
@@ -28,6 +28,8 @@ def refusal_of(error: BaseException, *, forum: int, shard: str) -> RoutingError 
         return NotOwner(forum=forum, shard=shard, ownership=ownership_of(cause))
     if state == NOT_ENTERED:
         return ForumNotEntered(cause.diag.message_primary or "")
+    if state == PROMOTED:
+        return ShardPromoted(shard)
     if state == TOKEN_REFUSED:
         return TokenRefused(cause.diag.message_primary or "")
     return None

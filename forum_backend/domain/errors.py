@@ -17,6 +17,7 @@ ForumError
 ├── Unavailable               try again after ``retry_after_s``
 │   ├── ForumMoving           the forum is between two shards
 │   ├── ShardUnavailable      the forum's server does not answer
+│   │   └── ShardPromoted     it was replaced by a standby and has not been reconciled (FM004)
 │   └── Overloaded            all workers are busy and the queue is full
 └── RoutingError              a mistake of the calling code, refused rather than guessed
     ├── ForumNotNamed         a sharded query that names no forum
@@ -140,6 +141,12 @@ class ShardUnavailable(Unavailable):
         super().__init__(f"{self.title} ({shard})")
         self.shard = shard
         self.may_have_happened = may_have_happened  # the answer to a write was lost, not the way to the server
+
+
+class ShardPromoted(ShardUnavailable):
+    """A standby or a backup took the server's place; nothing is written there until ``shards reconcile``."""
+
+    title = "The forum's server was replaced and is not reconciled yet"
 
 
 class Overloaded(Unavailable):

@@ -12,7 +12,7 @@ import psycopg
 from django.utils import timezone
 
 from forum_backend.data.control.moves.models import Move
-from forum_backend.domain.errors import ForumMoving, ShardUnavailable, TokenRefused, Unavailable
+from forum_backend.domain.errors import ForumMoving, ShardPromoted, ShardUnavailable, TokenRefused, Unavailable
 from forum_backend.domain.moves import EXCLUSIVE, MoveState, OwnershipMode
 from forum_backend.services import failpoints, moves
 from forum_backend.services.ownership import (
@@ -24,7 +24,7 @@ from forum_backend.services.ownership import (
     connected,
     set_ownership,
 )
-from routers.refusals import is_connection_lost
+from routers.refusals import PROMOTED, is_connection_lost
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +167,8 @@ def unavailable(shard: str) -> Iterator[None]:
     except psycopg.Error as error:
         if error.sqlstate == LOCK_TIMEOUT_STATE:
             raise ForumMoving from error
+        if error.sqlstate == PROMOTED:
+            raise ShardPromoted(shard) from error
         if is_connection_lost(error):
             raise ShardUnavailable(shard) from error
         raise

@@ -27,8 +27,7 @@ _ONE_TEXT = {
 _PLANNING = {"plan_cache_mode": "force_generic_plan"}
 _SET_SQL = (
     "SELECT set_config('synchronous_commit', coalesce(%s, current_setting('synchronous_commit')), true), "
-    "forum_set_ownership(%s, %s, %s, %s, %s, %s, %s, %s, %s, "
-    "coalesce(%s, (SELECT is_announced FROM ownership WHERE forum_id = %s), true))"
+    "forum_set_ownership(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 
 
@@ -104,7 +103,7 @@ def set_ownership(connection: psycopg.Connection, change: Change, *, is_durable:
     arguments = (
         None if is_durable else "off",
         change.forum, list(change.modes), change.from_epoch, change.token, change.mode, change.epoch,
-        change.capture, change.went_to, change.went_epoch, change.is_announced, change.forum,
+        change.capture, change.went_to, change.went_epoch, change.is_announced,
     )  # fmt: skip
     with refusals():
         connection.execute(_SET_SQL, arguments)

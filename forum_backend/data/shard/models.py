@@ -2,7 +2,7 @@
 
 from forum_backend.data.shard.forums import Forum, ForumCounters
 from forum_backend.data.shard.history import ForumEvent, IdempotencyKey, OutboxEvent
-from forum_backend.data.shard.ownership import ChangedRow, CopyProgress, Ownership, RelayLease
+from forum_backend.data.shard.ownership import ChangedRow, CopyProgress, Ownership, RelayLease, ShardServer
 from forum_backend.data.shard.posts import Post, Vote
 from forum_backend.data.shard.threads import Thread
 
@@ -17,6 +17,7 @@ __all__ = [
     "Ownership",
     "Post",
     "RelayLease",
+    "ShardServer",
     "Thread",
     "Vote",
 ]

@@ -68,6 +68,21 @@ class CopyProgress(models.Model):
         constraints = [models.UniqueConstraint(fields=["forum_id", "table_name"], name="copy_progress_once")]
 
 
+class ShardServer(models.Model):
+    """One row a shard: the timeline of the server on which its ownership was compared with the other shards' last.
+
+    A server on another timeline was promoted or restored since, and takes no writes until it is reconciled.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    timeline = models.CharField(max_length=8)
+    reconciled_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "shard_server"
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="shard_server_is_one")]
+
+
 class RelayLease(models.Model):
     """One row a shard: which relay works here, and up to which position it has published."""
 

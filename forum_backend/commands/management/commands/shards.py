@@ -12,6 +12,7 @@ from forum_backend.data.control.directory.models import Plan, Shard
 from forum_backend.domain.errors import ForumError
 from forum_backend.queries.plans import plan_shape
 from forum_backend.queries.shards import shard_shape, shard_states
+from forum_backend.services.failover import reconcile_shard
 from forum_backend.services.fleet_changes import add_shard, drain_shard, remove_shard, stop_draining
 from forum_backend.services.plans import drain_on
 
@@ -27,10 +28,13 @@ class Command(BaseCommand):
         add = actions.add_parser("add", help="take a database into the fleet: migrates it, checks it, announces it")
         drain = actions.add_parser("drain", help="move all forums off a shard; beat goes on until it is empty")
         remove = actions.add_parser("remove", help="take a shard that is empty out of use")
-        self._name(add, drain, remove)
+        reconcile = actions.add_parser(
+            "reconcile", help="after a standby was promoted, or a backup restored: compare who owns what, then open it"
+        )
+        self._name(add, drain, remove, reconcile)
         add.add_argument("dsn", metavar="DSN", help="postgresql://…; the password comes from SHARD_PASSWORD")
         drain.add_argument("--undo", action="store_true", help="let it take forums again")
-        for action in (listing, add, drain, remove):
+        for action in (listing, add, drain, remove, reconcile):
             action.add_argument("--json", action="store_true", help="print JSON")
 
     def _name(self, *actions: ArgumentParser) -> None:
@@ -69,6 +73,27 @@ class Command(BaseCommand):
     def _remove(self, options: dict[str, Any]) -> None:
         shard = remove_shard(name=options["name"], now=timezone.now())
         self._say(shard, f"{shard.name} is out of use; its database is untouched.", options)
+
+    def _reconcile(self, options: dict[str, Any]) -> None:
+        found = reconcile_shard(name=options["name"], now=timezone.now(), tell=self._count_forums)
+        if options["json"]:
+            self.stdout.write(json.dumps(found.shape()))
+        elif not found.was_needed:
+            self.stdout.write(f"{found.shard} runs on the server that it was reconciled on: nothing to do.")
+        else:
+            self.stdout.write(
+                f"{found.shard} takes writes again: {found.looked_at} forums looked at, {len(found.changed)} settled, "
+                f"{len(found.moves_ended)} moves ended."
+            )
+            for forum, owner in found.changed.items():
+                self.stdout.write(f"  forum {forum} is owned by {owner}")
+        if found.lost:
+            lost = ", ".join(map(str, found.lost))
+            raise CommandError(f"No shard has the rows of forums {lost}: bring them back from a backup")
+
+    def _count_forums(self, done: int) -> None:
+        if self.stderr.isatty():
+            self.stderr.write(f"\r{done} forums", ending="")
 
     def _say(self, shard: Shard, text: str, options: dict[str, Any], *, plan: Plan | None = None) -> None:
         shape = plan_shape(plan) if plan is not None else None

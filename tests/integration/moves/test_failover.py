@@ -1,0 +1,185 @@
+"""A standby that has forgotten a fence, or more, takes a server's place: nothing is owned twice, nothing by nobody."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connections, transaction
+from django.utils import timezone
+
+from forum_backend.data.control.moves.models import Move
+from forum_backend.domain.errors import NotFound, ShardPromoted
+from forum_backend.domain.moves import FINAL, MoveState
+from forum_backend.embedded import EmbeddedServers
+from forum_backend.services.failover import reconcile_shard
+from tests.integration.moves.conftest import wait_until_it_answers
+from tests.integration.moves.driving import (
+    Crash,
+    Populated,
+    at,
+    bodies,
+    content,
+    drive_to_end,
+    expire_lease,
+    modes,
+    owners,
+    placement,
+    populated,
+)
+from tests.standby import Standby
+from workers.rebalance.runner import drive
+
+FALLEN = "shard_02"
+AT_ONCE = ""  # before the move is planned
+
+
+def broken_off(
+    place: Populated, servers: EmbeddedServers, *, standby_from: str, fails_at: str
+) -> tuple[Move, Callable[[], None]]:
+    """A move whose mover dies at a point; and what lets the standby of an earlier point take over."""
+    standby: list[Standby] = []
+
+    def make() -> None:
+        standby.append(Standby(servers, FALLEN))
+
+    def die() -> None:
+        raise Crash
+
+    if standby_from == AT_ONCE:
+        make()
+    move = place.plan(place.target)
+    first, second = at(standby_from, make), at(fails_at, die)
+
+    def observe(point: str) -> None:
+        first(point)
+        second(point)
+
+    with pytest.raises(Crash):
+        drive(move_id=move.pk, token=move.token, observe=observe, time_limit_s=60)
+
+    def take_over() -> None:
+        standby[0].take_over()
+        wait_until_it_answers(FALLEN)
+
+    return move, take_over
+
+
+def enter(shard: str, forum: int, epoch: int) -> None:
+    with transaction.atomic(using=shard), connections[shard].cursor() as cursor:
+        cursor.execute("SELECT forum_enter(%s, %s)", [forum, epoch])
+
+
+def refuses_all_writes(forum: int) -> None:
+    for epoch in (1, 2):
+        with pytest.raises(Exception, match="was promoted") as refused:
+            enter(FALLEN, forum, epoch)
+        assert isinstance(refused.value.__cause__, psycopg.Error)
+        assert refused.value.__cause__.sqlstate == "FM004"
+
+
+def reconcile() -> dict[str, Any]:
+    out = io.StringIO()
+    call_command("shards", "reconcile", FALLEN, "--json", stdout=out)
+    found: dict[str, Any] = json.loads(out.getvalue())
+    return found
+
+
+def goes_on(place: Populated, *, owner: str, rows: int) -> None:
+    """One owner, all rows, and the forum can be written and moved again."""
+    assert owners(place.forum) == [owner]
+    assert placement(place.forum)[0] == owner
+    place.write("after the failover")
+    assert bodies(place.forum)[-1] == "after the failover"
+    assert content(place.forum)["post"].rows == rows + 1
+    for move in Move.objects.filter(forum_id=place.forum).exclude(state__in=sorted(FINAL)):
+        drive_to_end(move)
+    elsewhere = next(shard for shard in ("shard_00", "shard_01") if shard != owner)
+    again = place.plan(elsewhere)
+    assert drive_to_end(again).state == MoveState.CLEANED
+    assert owners(place.forum) == [elsewhere]
+    assert content(place.forum)["post"].rows == rows + 1
+
+
+@pytest.mark.parametrize("standby_from", [AT_ONCE, "arm.after", "fence.before", "fence.done"])
+def test_a_source_that_forgot_that_the_forum_left(standby_from: str, servers: EmbeddedServers) -> None:
+    """Two servers would own the forum; the one that was promoted writes nothing until it is told."""
+    place = populated(FALLEN, "shard_01")
+    move, take_over = broken_off(place, servers, standby_from=standby_from, fails_at="activate.done")
+    take_over()
+    assert modes(place.forum)[FALLEN] == ("fenced" if standby_from == "fence.done" else "owner")
+    refuses_all_writes(place.forum)
+    found = reconcile()
+    assert found["was_needed"]
+    assert found["moves_ended"] == [move.pk]
+    assert modes(place.forum)[FALLEN] == "departed"
+    goes_on(place, owner="shard_01", rows=8)
+    assert not reconcile()["was_needed"]
+
+
+@pytest.mark.parametrize("fails_at", ["copy.done", "ready.after", "fence.done"])
+def test_a_source_that_fails_before_the_commit_keeps_its_forum(fails_at: str, servers: EmbeddedServers) -> None:
+    place = populated(FALLEN, "shard_01")
+    move, take_over = broken_off(place, servers, standby_from="arm.after", fails_at=fails_at)
+    take_over()
+    refuses_all_writes(place.forum)
+    with pytest.raises(ShardPromoted):
+        place.write("too early")
+    # The mover of before, or one that takes over, can do nothing either.
+    drive(move_id=move.pk, token=expire_lease(move))
+    assert owners(place.forum) == [FALLEN]
+    reconcile()
+    assert modes(place.forum)["shard_01"] == "aborted"
+    move.refresh_from_db()
+    assert move.state == MoveState.ABORTED
+    goes_on(place, owner=FALLEN, rows=8)
+
+
+@pytest.mark.parametrize("standby_from", [AT_ONCE, "arm.after", "ready.after"])
+def test_a_target_that_forgot_that_the_forum_came(standby_from: str, servers: EmbeddedServers) -> None:
+    """Nobody would own the forum: the shard that sent it there has all rows still, and takes it back."""
+    place = populated("shard_00", FALLEN)
+    _, take_over = broken_off(place, servers, standby_from=standby_from, fails_at="depart.after")
+    take_over()
+    assert owners(place.forum) == []
+    refuses_all_writes(place.forum)
+    found = reconcile()
+    assert found["changed"] == {str(place.forum): "shard_00"}
+    assert placement(place.forum) == ("shard_00", 3), "above every epoch that was given out"
+    goes_on(place, owner="shard_00", rows=8)
+
+
+def test_a_target_that_remembers_keeps_the_forum(servers: EmbeddedServers) -> None:
+    place = populated("shard_00", FALLEN)
+    _, take_over = broken_off(place, servers, standby_from="activate.done", fails_at="depart.after")
+    take_over()
+    refuses_all_writes(place.forum)
+    assert reconcile()["changed"] == {}
+    goes_on(place, owner=FALLEN, rows=8)
+
+
+def test_rows_that_nobody_has_are_not_invented(servers: EmbeddedServers) -> None:
+    """The standby was behind by more than the retention time: the source's rows are gone, and so is the forum."""
+    place = populated("shard_00", FALLEN)
+    _, take_over = broken_off(place, servers, standby_from=AT_ONCE, fails_at="reverse.done")
+    take_over()
+    found = reconcile_shard(name=FALLEN, now=timezone.now())
+    assert found.lost == [place.forum]
+    assert owners(place.forum) == []
+
+
+def test_a_restart_is_no_failover(servers: EmbeddedServers) -> None:
+    place = populated(FALLEN, "shard_01")
+    servers.kill_server(FALLEN)
+    servers.start_server(FALLEN)
+    wait_until_it_answers(FALLEN)
+    place.write("as before")
+    assert not reconcile()["was_needed"]
+
+
+def test_an_unknown_shard_is_refused() -> None:
+    with pytest.raises(NotFound):
+        reconcile_shard(name="shard_77", now=timezone.now())
