@@ -199,8 +199,8 @@ def tell_progress(move: Move, *, now: datetime) -> None:
     """
     with transaction.atomic(using="default"):
         _compare_and_set(move, leased_until=now + timedelta(seconds=LEASE_S), **known_facts(move))
+        move.refresh_from_db(fields=["pause_at", "is_cancelled"])
         record_status(type="move.progress", data=move_shape(move), now=now, move_id=move.pk)
-    move.refresh_from_db(fields=["pause_at", "is_cancelled"])
 
 
 def release(move: Move, *, not_before: datetime | None = None) -> None:

@@ -3,12 +3,19 @@
 import pytest
 from django.utils import timezone
 
-from forum_backend.data.control.moves.models import Move
+from forum_backend.data.control.moves.models import Move, StatusEvent
 from forum_backend.domain.moves import MoveState
 from forum_backend.queries.moves import due_moves
 from forum_backend.services.move_control import cancel_move, pause_move, resume_move
 from tests.integration.moves.driving import at, drive_to_end, expire_lease, owners, populated
 from workers.rebalance.runner import drive
+
+
+def told_last(move: Move) -> str:
+    """Where the move is to wait, as those who watch know it."""
+    return str(
+        StatusEvent.objects.filter(move=move).order_by("number").values_list("data", flat=True).last()["pause_at"]
+    )
 
 
 def asked_at(point: str, *, do: str) -> Move:
@@ -38,6 +45,7 @@ def asked_at(point: str, *, do: str) -> Move:
 def test_a_pause_holds_in_the_state_or_the_next(point: str, state: MoveState) -> None:
     move = asked_at(point, do="pause")
     assert (move.state, move.pause_at, move.leased_until) == (state, state, None)
+    assert told_last(move) == state, "a mover's own news does not undo what was told of the pause"
     assert due_moves(now=timezone.now(), move_id=move.pk) == []
     assert owners(move.forum_id) == [move.source_id]
     resume_move(move_id=move.pk, now=timezone.now())
