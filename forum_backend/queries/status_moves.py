@@ -29,8 +29,8 @@ def allowed(move: dict[str, Any], *, now: datetime) -> list[str]:
     if state in PAUSABLE and not move["is_cancelled"]:
         can = {
             "pause": move["pause_at"] != state,
-            "hold": not move["pause_at"] and state in BEFORE_READY,
             "resume": bool(move["pause_at"] or move["error"]),
+            "hold": move["pause_at"] != MoveState.READY and state in BEFORE_READY,
             "cancel": True,
         }
         return [action for action, is_allowed in can.items() if is_allowed]

@@ -1,10 +1,13 @@
 """One running service for all journeys that do not start their own: real servers, real processes, real traffic."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from forum_backend.embedded import last_lines
+from tests.journeys.browsing import CHROMIUM, QUIET
 from tests.journeys.people import Person, make_person
 from tests.running import Service
 
@@ -26,6 +29,18 @@ def staff(service: Service) -> Person:
 def person(service: Service) -> Person:
     """Somebody new, with a token."""
     return make_person(service)
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs a Chromium")
+        pytest.skip("there is no Chromium on this machine")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield running
+        running.close()
 
 
 @pytest.fixture(autouse=True)

@@ -28,8 +28,8 @@ LOADS = {
 }  # fmt: skip
 BUTTONS = (
     ("pause", "Pause", "plain"),
-    ("hold", "Hold when ready", "plain"),
     ("resume", "Resume", "plain"),
+    ("hold", "Hold when ready", "plain"),
     ("cancel", "Cancel", "text"),
     ("rollback", "Roll back", "plain"),
 )

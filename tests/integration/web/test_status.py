@@ -69,8 +69,8 @@ def test_a_form_of_another_site_does_nothing(staff: Browser) -> None:
     [
         (MoveState.PLANNED, {}, ["pause", "hold", "cancel"]),
         (MoveState.COPYING, {}, ["pause", "hold", "cancel"]),
-        (MoveState.COPYING, {"error": "no route", "attempts": 1}, ["pause", "hold", "resume", "cancel"]),
-        (MoveState.COPYING, {"pause_at": "copying"}, ["resume", "cancel"]),
+        (MoveState.COPYING, {"error": "no route", "attempts": 1}, ["pause", "resume", "hold", "cancel"]),
+        (MoveState.COPYING, {"pause_at": "copying"}, ["resume", "hold", "cancel"]),
         (MoveState.COPYING, {"pause_at": "ready"}, ["pause", "resume", "cancel"]),
         (MoveState.COPYING, {"is_cancelled": True}, []),
         (MoveState.READY, {}, ["pause", "cancel"]),

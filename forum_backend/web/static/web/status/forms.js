@@ -40,8 +40,9 @@ async function swap(form, button) {
     const made = new DOMParser().parseFromString(await response.text(), "text/html").getElementById(part.id);
     if (!made) throw new Error("the answer is another page");
     if (part.id === "plan" && response.redirected) history.replaceState(null, "", response.url);
+    const hasFocus = part.contains(document.activeElement); // who went on meanwhile is not called back
     part.replaceWith(document.adoptNode(made));
-    made.querySelector("h2").focus();
+    if (hasFocus) made.querySelector("h2").focus();
   } catch {
     complain(part);
   }

@@ -53,8 +53,8 @@ export function allowed(move) {
   if (rules.pausable.includes(move.state) && !move.is_cancelled) {
     const can = {
       pause: move.pause_at !== move.state,
-      hold: !move.pause_at && rules.before_ready.includes(move.state),
       resume: Boolean(move.pause_at || move.error),
+      hold: move.pause_at !== "ready" && rules.before_ready.includes(move.state),
       cancel: true,
     };
     return Object.keys(can).filter((action) => can[action]);

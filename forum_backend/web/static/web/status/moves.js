@@ -2,6 +2,7 @@
 
 import { cloned, counted, ms, named, write, writeAll, writeOrHide } from "./figures.js";
 import { allowed, attentionOf, markOf, phaseOf, rowsShown, stepOf, troubleOf } from "./move_words.js";
+import { timeLeft } from "./pace.js";
 
 const LINGER_MS = 6000;
 const list = document.querySelector("[data-moves]");
@@ -24,9 +25,9 @@ export function fillHead(element, move) {
 function showButtons(form, move) {
   form.setAttribute("action", `/status/moves/${move.id}`);
   const shown = allowed(move);
-  const hadFocus = form.contains(document.activeElement);
+  const focused = document.activeElement;
   for (const button of form.querySelectorAll("button")) button.hidden = !shown.includes(button.value);
-  if (hadFocus && document.activeElement.hidden) form.querySelector("button:not([hidden])")?.focus();
+  if (form.contains(focused) && focused.hidden) form.querySelector("button:not([hidden])")?.focus();
 }
 
 function cardOf(move) {
@@ -52,7 +53,7 @@ function fill(card, move) {
   progress.max = move.rows_total || 1;
   progress.value = rowsShown(move);
   progress.setAttribute("aria-label", `Rows of ${move.slug} copied`);
-  write(card.querySelector("[data-phase]"), phaseOf(move));
+  write(card.querySelector("[data-phase]"), phaseOf(move) + timeLeft(move));
   write(card.querySelector("[data-rows]"), `${counted(move.rows_done)} of ${counted(move.rows_total)}`);
   write(card.querySelector("[data-speed]"), move.rows_per_s === null ? "–" : `${counted(move.rows_per_s)} rows/s`);
   write(card.querySelector("[data-lag]"), `${counted(move.lag)} change${move.lag === 1 ? "" : "s"}`);
