@@ -238,4 +238,4 @@ def test_shards_come_go_and_die_on_an_open_page(fleet: Service, desk: Reader) ->
         expect(dying).to_have_text("not answering", timeout=MEASURED_MS)
     finally:
         fleet.servers.start_server("shard_02")
-    expect(dying).to_have_text("active", timeout=MEASURED_MS)
+    expect(dying).to_have_text("active", timeout=MOVED_MS)
