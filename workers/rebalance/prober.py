@@ -4,6 +4,7 @@ A thread with connections of its own, for what is to be known is how long a writ
 writes touch no row and wait for no lock.
 """
 
+import sys
 import threading
 import time
 from collections import deque
@@ -26,6 +27,7 @@ FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup' LIMIT 100
 """
 BUSY_EVERY_S, CALM_EVERY_S, REPLICAS_EVERY_S = 0.05, 0.01, 0.5
 KEPT = 500
+USUAL_SWITCH_S, SWITCH_S = sys.getswitchinterval(), 0.0005
 STATEMENT_MS = 2_000
 JOIN_S = 5.0
 # So much log is taken for a second of lag where a replica says nothing of seconds.
@@ -63,11 +65,14 @@ class Prober:
         self._thread = threading.Thread(target=self._run, name="prober", daemon=True)
 
     def start(self) -> None:
+        # Else what is measured is mostly how long the copy keeps the interpreter to itself.
+        sys.setswitchinterval(SWITCH_S)
         self._thread.start()
 
     def stop(self) -> None:
         """At most as long as one statement may take."""
         self._stop.set()
+        sys.setswitchinterval(USUAL_SWITCH_S)
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
 

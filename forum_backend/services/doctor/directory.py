@@ -31,6 +31,9 @@ class Owned:
     reached: int
 
 
+NOTHING_OWNED = Owned(frozenset(), frozenset(), 0)
+
+
 def read_owned(connection: psycopg.Connection, *, forum: int | None) -> Owned:
     """One forum, or all of a shard up to a bound."""
     rows = connection.execute(_OWNED, {"forum": forum, "most": MOST_FORUMS}).fetchall()

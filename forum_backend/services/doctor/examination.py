@@ -18,7 +18,6 @@ from forum_backend.services.doctor.looking import QUICK_S, TIME_LIMIT_S, Looked,
 from forum_backend.services.doctor.schema import (
     Schema,
     differences,
-    known_migrations,
     loose_keys,
     missing_migrations,
     unguarded,
@@ -122,19 +121,17 @@ def _of_tables(
     needed: Mapping[str, int] | None = None,
 ) -> Iterator[Finding]:
     model = like if like in servers else None
-    known = known_migrations()
     for name, server in servers.items():
         yield from unfit(name, server, needed=(needed or {}).get(name, 0))
     for name, schema in schemas.items():
         for judge in _JUDGES:
             yield from judge(name, schema)
-        yield from missing_migrations(name, schema, known=known)
     yield from unlike(servers, like=model)
     if len(schemas) > 1:
         yield from differences(schemas, like=model)
 
 
-_JUDGES: tuple[Callable[[str, Schema], Iterator[Finding]], ...] = (unguarded, loose_keys)
+_JUDGES: tuple[Callable[[str, Schema], Iterator[Finding]], ...] = (unguarded, loose_keys, missing_migrations)
 
 
 def _not_seen(looked: Looked[Any]) -> Iterator[Finding]:

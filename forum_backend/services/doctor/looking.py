@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import psycopg
 
 from forum_backend.domain.errors import ShardUnavailable
-from forum_backend.services.doctor.directory import Owned, read_owned
+from forum_backend.services.doctor.directory import NOTHING_OWNED, Owned, read_owned
 from forum_backend.services.doctor.leftovers import Traces, read_traces
-from forum_backend.services.doctor.schema import Schema, read_schema
+from forum_backend.services.doctor.schema import Schema, lacking, read_schema
 from forum_backend.services.doctor.server import ServerFacts, read_server
-from forum_backend.services.doctor.sessions import LONG_S, Sessions, read_sessions
+from forum_backend.services.doctor.sessions import LONG_S, NO_SESSIONS, Sessions, read_sessions
 from forum_backend.services.ownership import CONNECT_TIMEOUT_S
 from routers.fanout import fan_out
 from routers.refusals import is_connection_lost
@@ -47,9 +47,14 @@ def look_at(
     """All shards at once, each within a time limit; of one forum, or of all that need a look."""
 
     def look(connection: psycopg.Connection) -> Seen:
+        server, schema = read_server(connection), read_schema(connection)
+        if lacking(schema):
+            return Seen(
+                server, schema, NO_SESSIONS, (), NOTHING_OWNED
+            )  # the rest asks for tables that may not be there
         return Seen(
-            read_server(connection),
-            read_schema(connection),
+            server,
+            schema,
             read_sessions(connection, forum=forum, long_s=long_s),
             read_traces(connection, forum=forum),
             read_owned(connection, forum=forum),

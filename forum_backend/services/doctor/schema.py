@@ -99,18 +99,24 @@ def known_migrations() -> frozenset[str]:
     return frozenset(module.name for module in iter_modules(import_module(str(name)).__path__))
 
 
-def missing_migrations(shard: str, schema: Schema, *, known: frozenset[str]) -> Iterator[Finding]:
+def lacking(schema: Schema) -> frozenset[str]:
+    """Migrations that a shard has not had."""
+    return known_migrations() - {name for kind, name in schema.objects if kind == "migration"}
+
+
+def missing_migrations(shard: str, schema: Schema) -> Iterator[Finding]:
     """Migrations of the code that the shard has not had, and those it has had that the code does not know."""
-    applied = {name for kind, name in schema.objects if kind == "migration"}
-    if known - applied:
+    missing = lacking(schema)
+    unknown = {name for kind, name in schema.objects if kind == "migration"} - known_migrations()
+    if missing:
         yield Finding(
             code="migrations_missing", severity=Severity.STOPS, shard=shard,
-            found=f"The shard lacks {listed(known - applied)}", advice="manage.py migrate_all",
+            found=f"The shard lacks {listed(missing)}", advice="manage.py migrate_all",
         )  # fmt: skip
-    if applied - known:
+    if unknown:
         yield Finding(
             code="migrations_unknown", severity=Severity.STOPS, shard=shard,
-            found=f"The shard is ahead of this code: {listed(applied - known)}", advice="Run the newer code here",
+            found=f"The shard is ahead of this code: {listed(unknown)}", advice="Run the newer code here",
         )  # fmt: skip
 
 

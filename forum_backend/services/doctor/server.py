@@ -29,6 +29,7 @@ SELECT current_setting('server_version_num')::int / 10000, pg_encoding_to_char(d
        pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool,
        current_setting('session_replication_role'),
        (SELECT system_identifier FROM pg_control_system()), pg_backend_pid(),
+       to_regclass('shard_server') IS NOT NULL,
        inet_server_addr() IS NULL OR inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1'
 FROM pg_database d WHERE d.datname = current_database()
 """
@@ -46,6 +47,7 @@ class ServerFacts(NamedTuple):
     is_read_only: bool
     replication_role: str
     free: int | None
+    is_replaced: bool
 
 
 def read_server(connection: psycopg.Connection) -> ServerFacts:
@@ -53,9 +55,14 @@ def read_server(connection: psycopg.Connection) -> ServerFacts:
     row = connection.execute(_FACTS).fetchone()
     if row is None:
         raise AssertionError("a server always knows its own database")
-    identifier, pid, is_local = row[-3:]
+    *facts, identifier, pid, has_sign, is_local = row
     free = _free_on_disk(identifier, pid) if is_local else None
-    return ServerFacts._make((*row[:-3], free))
+    return ServerFacts._make((*facts, free, has_sign and _is_replaced(connection)))
+
+
+def _is_replaced(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT timeline IS DISTINCT FROM shard_timeline() FROM shard_server").fetchone()
+    return row is None or bool(row[0])
 
 
 def _free_on_disk(identifier: int, pid: int) -> int | None:
@@ -79,6 +86,8 @@ def unfit(shard: str, facts: ServerFacts, *, needed: int = 0) -> Iterator[Findin
          f"{OLDEST_VERSION} is the oldest that will do"),
         (facts.is_read_only, "read_only", "The server takes no writes: a standby, or default_transaction_read_only",
          "Let the shard's address lead to its primary"),
+        (facts.is_replaced, "not_reconciled", "A promoted standby, or restored: it refuses writers and movers",
+         f"manage.py shards reconcile {shard}"),
         (facts.isolation != "read committed", "isolation", f"default_transaction_isolation is {facts.isolation}",
          "Reset it for this role and database: a forum is entered under READ COMMITTED only"),
         (facts.replication_role != "origin", "triggers_bypassed",

@@ -76,6 +76,9 @@ class Sessions:
     hidden: int
 
 
+NO_SESSIONS = Sessions((), (), 0)
+
+
 def read_sessions(connection: psycopg.Connection, *, forum: int | None, long_s: float = LONG_S) -> Sessions:
     """Those who hold the forum's lock (None: any forum's), and whose transaction is older than ``long_s``."""
     asked = {"class": LOCK_CLASS, "forum": forum, "long": long_s, "most": MOST}

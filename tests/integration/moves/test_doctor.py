@@ -93,6 +93,11 @@ def test_in_health_nothing_is_found() -> None:
         ("UPDATE django_migrations SET name = 'elsewhere' WHERE app = 'forums' AND name = '0003_post_version'",
          "UPDATE django_migrations SET name = '0003_post_version' WHERE app = 'forums' AND name = 'elsewhere'",
          "migrations_missing", "0003_post_version", STOPS),
+        ("INSERT INTO django_migrations (app, name, applied) VALUES ('forums', '9999_later', now())",
+         "DELETE FROM django_migrations WHERE app = 'forums' AND name = '9999_later'",
+         "migrations_unknown", "9999_later", STOPS),
+        ("UPDATE shard_server SET timeline = '0000000F'", "UPDATE shard_server SET timeline = shard_timeline()",
+         "not_reconciled", "promoted standby", STOPS),
     ],
 )  # fmt: skip
 def test_tables_that_will_not_do_stop_a_move_before_it_is_planned(
