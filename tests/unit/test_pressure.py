@@ -52,6 +52,13 @@ def test_it_gives_way_fast_and_comes_back_slowly() -> None:
     assert up > 4 * down > 0
 
 
+def test_where_nobody_writes_nobody_suffers() -> None:
+    pressure = learnt(Pressure(), calm=2, busy=9, times=4)
+    for _ in range(40):
+        pressure.ease()
+    assert (pressure.level, pressure.reason) == (0, "")
+
+
 def test_nothing_is_judged_before_both_are_known() -> None:
     pressure = Pressure()
     for _ in range(20):

@@ -42,6 +42,12 @@ class Pressure:
         kept, most = (self._calm, CALM_KEPT) if is_calm else (self._busy, BUSY_KEPT)
         kept.setdefault(shard, deque(maxlen=most)).append(ms)
 
+    def ease(self) -> None:
+        """Nobody writes on either shard."""
+        self.level = max(0.0, self.level - DOWN)
+        self.reason = ""
+        self._busy.clear()
+
     def adapt(self, limits: CopyLimits) -> None:
         """Judge what was noted since the last change, once there is enough of it."""
         judged = [

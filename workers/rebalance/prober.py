@@ -25,7 +25,9 @@ SELECT coalesce(application_name, ''),
        state IS NULL
 FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup' LIMIT 100
 """
-BUSY_EVERY_S, CALM_EVERY_S, REPLICAS_EVERY_S = 0.05, 0.01, 0.5
+# Every write of a forum takes ids, if only its event's; a copy takes none.
+IDS = "SELECT last_value FROM routed_id_seq"
+BUSY_EVERY_S, CALM_EVERY_S, LOOK_EVERY_S = 0.05, 0.01, 0.5
 KEPT = 500
 USUAL_SWITCH_S, SWITCH_S = sys.getswitchinterval(), 0.0005
 STATEMENT_MS = 2_000
@@ -53,7 +55,10 @@ class Replica:
 
 
 class Prober:
-    """Started and stopped by its mover. What breaks its thread is raised where its samples are taken."""
+    """Started and stopped by its mover. What breaks its thread is raised where its samples are taken.
+
+    ``written``: the shards on which others wrote lately; where nobody does, nobody suffers.
+    """
 
     def __init__(self, shards: tuple[str, ...]) -> None:
         self._shards = shards
@@ -62,6 +67,8 @@ class Prober:
         self._calm = threading.Event()
         self._error: BaseException | None = None
         self._replicas: list[Replica] = []
+        self._ids: dict[str, int] = {}
+        self.written: frozenset[str] = frozenset(shards)
         self._thread = threading.Thread(target=self._run, name="prober", daemon=True)
 
     def start(self) -> None:
@@ -102,11 +109,18 @@ class Prober:
                 while not self._stop.wait(CALM_EVERY_S if self._calm.is_set() else BUSY_EVERY_S):
                     for shard, connection in open_.items():
                         self._samples.append(self._write(shard, connection))
-                    if time.monotonic() - looked_at >= REPLICAS_EVERY_S:
+                    if time.monotonic() - looked_at >= LOOK_EVERY_S:
                         looked_at = time.monotonic()
-                        self._replicas = [one for pair in open_.items() for one in replicas_of(*pair)]
+                        self._look(open_)
         except Exception as error:
             self._error = error
+
+    def _look(self, open_: dict[str, psycopg.Connection]) -> None:
+        """How far replicas are, and on which shards anybody has written since the last look."""
+        self._replicas = [one for pair in open_.items() for one in replicas_of(*pair)]
+        ids = {shard: int(row[0]) for shard, c in open_.items() for row in c.execute(IDS)}
+        self.written = frozenset(shard for shard in ids if ids[shard] != self._ids.get(shard))
+        self._ids = ids
 
     def _write(self, shard: str, connection: psycopg.Connection) -> Sample:
         was_calm, began = self._calm.is_set(), time.monotonic()

@@ -94,8 +94,12 @@ class Throttle:
             self._prober = Prober(self._shards)
             self._prober.start()
         for sample in self._prober.take():
-            self._pressure.note(sample.shard, sample.ms, is_calm=sample.is_calm)
-        self._pressure.adapt(self.limits)
+            if sample.shard in self._prober.written or sample.is_calm:
+                self._pressure.note(sample.shard, sample.ms, is_calm=sample.is_calm)
+        if self._prober.written:
+            self._pressure.adapt(self.limits)
+        else:
+            self._pressure.ease()
 
     def _pause(self) -> None:
         """Now and then: nothing for a moment, so that what writes take by themselves is known."""

@@ -152,6 +152,23 @@ def test_writes_are_probed_on_both_shards_with_and_without_the_copy() -> None:
     assert not prober._thread.is_alive()
 
 
+def test_the_shards_that_are_written_to_are_known() -> None:
+    place, elsewhere = populated("shard_00"), populated("shard_02")
+    prober = Prober(BOTH)
+    prober.start()
+    try:
+        wait_for(lambda: not prober.written, seconds=10, what="quiet: nobody writes")
+        elsewhere.write()
+
+        def is_seen() -> bool:
+            place.write()
+            return prober.written == {"shard_00"}
+
+        wait_for(is_seen, seconds=10, what="a shard that is written to")
+    finally:
+        prober.stop()
+
+
 def enough(prober: Prober, samples: list[Sample], is_calm: bool) -> bool:
     samples += prober.take()
     return all(sum(s.shard == shard and s.is_calm is is_calm for s in samples) >= 3 for shard in BOTH)
