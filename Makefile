@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.from-lock
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help run setup test lint format lock bench clean
+.PHONY: help run setup test lint format lock bench demonstration clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: $(STAMP) ## Start the whole service; Ctrl-C stops it
 	@exec $(BIN)/python manage.py up $(ARGS)
@@ -38,6 +38,9 @@ lock: ## Resolve the dependencies into requirements.lock (ARGS=--upgrade: the ne
 
 bench: $(STAMP) ## Run the benchmarks
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+demonstration: $(STAMP) ## Carry out a plan while people write and things die; print the verdict
+	$(BIN)/python -m tests.history.demonstration $(ARGS)
 
 clean: ## Remove what can be made again; the data in .data stays
 	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage staticfiles

@@ -152,6 +152,7 @@ MOVE_RETENTION_S = env.int("MOVE_RETENTION_S", 3_600)  # how long a move can be 
 FAILPOINTS = env.str("FAILPOINTS", "")  # failures arranged for tests: services/failpoints.py
 MOVES_PER_SHARD = env.int("MOVES_PER_SHARD", 2)  # that run at once from or to a shard, before their fences
 MOVES_AT_ONCE = env.int("MOVES_AT_ONCE", 4)  # in all
+MOVE_LEASE_S = env.int("MOVE_LEASE_S", 15)  # how long a move waits for a mover that says nothing any more
 MOVE_WAIT_LIMIT_MS = env.int("MOVE_WAIT_LIMIT_MS", 4_000)  # how long a writer waits at a fence before it answers 503
 
 LOGGING = {

@@ -141,10 +141,10 @@ class Service:
     def log(self, name: str) -> Path:
         return self.directory / "logs" / f"{name}.log"
 
-    def start(self, name: str) -> None:
-        """Start web, relay, worker or beat (again)."""
+    def start(self, name: str, **settings: str) -> None:
+        """Start web, relay, worker or beat (again), with more in its environment than the others have."""
         spec = self._spec(name)
-        self._children[name] = spawn(argv=spec.argv, env=spec.env, cwd=spec.cwd, log=self.log(name))
+        self._children[name] = spawn(argv=spec.argv, env={**spec.env, **settings}, cwd=spec.cwd, log=self.log(name))
 
     def stop(self, name: str) -> None:
         """Ask it to end, then end it."""

@@ -4,6 +4,7 @@ Off unless the process was started with ``FAILPOINTS`` in its environment (``fen
 no request reaches them. Off, a point costs a call and a look into an empty dict.
 """
 
+import logging
 import os
 import signal
 import time
@@ -14,6 +15,8 @@ from enum import StrEnum
 import psycopg
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+
+logger = logging.getLogger(__name__)
 
 # Every point that a move passes, in order. A step: before it, (its state recorded), within it, done, recorded.
 MOVE_POINTS = (
@@ -59,6 +62,7 @@ DEFAULT_S = {Action.HANG: 30.0, Action.DELAY: 0.1}
 
 def _happening(point: str, action: Action, seconds: float) -> Happening:
     def happen() -> None:
+        logger.warning("A failpoint was reached", extra={"action": action, "point": point})
         match action:
             case Action.CRASH:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, connections, transaction
 from django.db.models import Max
 
@@ -21,7 +22,6 @@ from forum_backend.services.status_events import record_status
 from forum_backend.services.waking import tell_directories, wake_relay
 from routers.directory import Location, directory
 
-LEASE_S = 15
 MAX_ATTEMPTS = 8
 BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
@@ -141,7 +141,7 @@ def take_over(
         if move.state in FINAL or (expected_token is not None and (move.token != expected_token or is_leased)):
             return None
         move.token = token
-        move.leased_until = now + timedelta(seconds=LEASE_S)
+        move.leased_until = now + timedelta(seconds=settings.MOVE_LEASE_S)
         move.waits_for = ""
         move.save(update_fields=["token", "leased_until", "waits_for"])
     return move
@@ -155,7 +155,7 @@ def advance(move: Move, *path: MoveState, now: datetime, **facts: Any) -> Move:
 
 
 def _walk(move: Move, path: Sequence[MoveState], *, now: datetime, facts: dict[str, Any]) -> None:
-    leased_until = now + timedelta(seconds=LEASE_S)
+    leased_until = now + timedelta(seconds=settings.MOVE_LEASE_S)
     for following in path:
         if not may_follow(MoveState(move.state), following):
             raise AssertionError(f"the protocol has no way from {move.state} to {following}")
@@ -198,7 +198,7 @@ def tell_progress(move: Move, *, now: datetime) -> None:
     ``TokenRefused`` if the move is no longer ours.
     """
     with transaction.atomic(using="default"):
-        _compare_and_set(move, leased_until=now + timedelta(seconds=LEASE_S), **known_facts(move))
+        _compare_and_set(move, leased_until=now + timedelta(seconds=settings.MOVE_LEASE_S), **known_facts(move))
         move.refresh_from_db(fields=["pause_at", "is_cancelled"])
         record_status(type="move.progress", data=move_shape(move), now=now, move_id=move.pk)
 
