@@ -9,9 +9,10 @@ from django.db.models import Q
 
 from forum_backend.data.control.directory.models import ForumLoad, ForumPlacement, Shard
 from forum_backend.data.control.moves.models import Move
-from forum_backend.domain.errors import MoveRefused, NotFound
+from forum_backend.domain.errors import MoveRefused, NotFound, Unavailable
 from forum_backend.domain.findings import Finding, Severity, stopping, worst_first
 from forum_backend.domain.moves import EXCLUSIVE, RUNNING, MoveState
+from forum_backend.queries.forum_read import forum_read
 from forum_backend.services.doctor.directory import disagreements
 from forum_backend.services.doctor.leftovers import Attempt, unexplained
 from forum_backend.services.doctor.looking import QUICK_S, TIME_LIMIT_S, Looked, Seen, look_at, look_quickly
@@ -24,7 +25,6 @@ from forum_backend.services.doctor.schema import (
 )
 from forum_backend.services.doctor.server import ServerFacts, unfit, unlike
 from forum_backend.services.doctor.sessions import LONG_S, in_the_way
-from routers.directory import directory
 from routers.registry import registry
 
 # What a move that ended so long ago left is not left: shards and moves are not read in one moment.
@@ -60,7 +60,7 @@ def examine_move(
         raise NotFound("forum", forum_id)
     if not Shard.objects.filter(pk=target).exclude(state=Shard.State.REMOVED).exists():
         raise NotFound("shard", target)
-    source = directory.locate(forum_id).shard
+    source = _home(placement, own_move=own_move)
     registry.refresh()
     asked = registry.aliases() if own_move is None else [source, target]
     time_limit_s = TIME_LIMIT_S if own_move is None else QUICK_S
@@ -145,6 +145,16 @@ def _not_seen(looked: Looked[Any]) -> Iterator[Finding]:
             code="not_examined", severity=Severity.STOPS, shard=name, found=f"{name} could not be read: {reason}",
             advice="See to the rights of this service's role there, or ask again when the server is less busy",
         )  # fmt: skip
+
+
+def _home(placement: ForumPlacement, *, own_move: int | None) -> str:
+    """Where the forum lives: a move knows for itself; what this process remembers may be old, the shards are asked."""
+    if own_move is not None:
+        return Move.objects.get(pk=own_move).source_id
+    try:
+        return forum_read(placement.pk, lambda alias: alias)
+    except (Unavailable, NotFound):
+        return placement.shard_id
 
 
 def _not_active(target: str | None = None) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from forum_backend.domain.moves import MoveState
 from forum_backend.embedded import EmbeddedServers
 from forum_backend.services.doctor import examine_fleet, examine_move
 from forum_backend.services.fleet_changes import drain_shard, stop_draining
+from routers.directory import Location, directory
 from routers.registry import conninfo_of
 from tests.integration.moves.conftest import wait_until_it_answers
 from tests.integration.moves.driving import Populated, at, drive_to_end, owners, populated
@@ -125,6 +126,17 @@ def test_what_stops_a_move_after_it_was_planned_is_its_error() -> None:
         assert (move.state, move.attempts) == (MoveState.PLANNED, 1)
         assert "MoveRefused: shard_00: Switched off: post.forum_capture" in move.error
     assert drive_to_end(move).state == MoveState.CLEANED
+
+
+def test_what_this_process_remembers_of_a_forum_stops_no_move() -> None:
+    place = populated()
+    move = place.plan()
+    directory.correct(place.forum, Location(place.target, 2))  # as of a visit there that is over, and was not noticed
+    assert directory.locate(place.forum).shard == place.target
+    drive(move_id=move.pk, token=move.token)
+    move.refresh_from_db()
+    assert (move.attempts, move.error) == (0, "")
+    assert owners(place.forum) == [place.target]
 
 
 @contextmanager
