@@ -1,24 +1,25 @@
 """What a doctor reads of one shard, on a connection as a mover would open one: fresh, with time limits."""
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import psycopg
 
-from forum_backend.domain.errors import ShardUnavailable
 from forum_backend.services.doctor.directory import NOTHING_OWNED, Owned, read_owned
 from forum_backend.services.doctor.leftovers import Traces, read_traces
 from forum_backend.services.doctor.schema import Schema, lacking, read_schema
 from forum_backend.services.doctor.server import ServerFacts, read_server
 from forum_backend.services.doctor.sessions import LONG_S, NO_SESSIONS, Sessions, read_sessions
 from forum_backend.services.ownership import CONNECT_TIMEOUT_S
-from routers.fanout import fan_out
 from routers.refusals import is_connection_lost
 from routers.registry import conninfo_of, registry
 
 TIME_LIMIT_S = 10.0
 QUICK_S = 3.0
 STATEMENT_MS = 8_000
+
+_pool = ThreadPoolExecutor(16, thread_name_prefix="doctor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +70,25 @@ def look_quickly(shards: Iterable[str]) -> Looked[tuple[ServerFacts, Schema]]:
 
 
 def _looked[T](look: Callable[[psycopg.Connection], T], shards: Iterable[str], *, time_limit_s: float) -> Looked[T]:
-    unread: dict[str, str] = {}
+    """Not by the ways of readers, who leave a shard alone for a moment after a failure: a doctor tries, and tells."""
+    futures = {shard: _pool.submit(_read, look, shard) for shard in shards}
+    wait(futures.values(), timeout=time_limit_s)
+    looked: Looked[T] = Looked({}, [], {})
+    for shard, future in futures.items():
+        error = future.exception() if future.done() else None
+        if not future.done() or is_connection_lost(error or Exception()):
+            future.cancel()
+            looked.silent.append(shard)
+        elif isinstance(error, psycopg.Error):
+            looked.unread[shard] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        else:
+            looked.seen[shard] = future.result()
+    return looked
 
-    def read(shard: str) -> T | None:
-        try:
-            with _connected(shard) as connection:
-                return look(connection)
-        except psycopg.Error as error:
-            if is_connection_lost(error):
-                raise ShardUnavailable(shard) from error
-            unread[shard] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-            return None
 
-    fanned = fan_out(read, shards=shards, time_limit_s=time_limit_s)
-    return Looked({name: seen for name, seen in fanned.answers.items() if seen is not None}, fanned.missing, unread)
+def _read[T](look: Callable[[psycopg.Connection], T], shard: str) -> T:
+    with _connected(shard) as connection:
+        return look(connection)
 
 
 def _connected(shard: str) -> psycopg.Connection:
