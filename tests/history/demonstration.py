@@ -50,6 +50,8 @@ class Demonstration:
                 self._tell(f"{EMPTIED} is drained")
                 self.service.manage("shards", "drain", EMPTIED)
                 self._follow_moves(between=[self._kill_worker])
+                self._roll_one_back()
+                self._follow_moves(between=[])
                 check.moving = Moving(client=check._client(""), forums=[], shards=[], seed=self.seed)
                 check.moving.moves = list(self._moves.values())
                 self._tell("the writers stop; everything is read and compared")
@@ -96,6 +98,20 @@ class Demonstration:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"moves are still {[move['state'] for move in moves]}")
             time.sleep(0.05)
+
+    def _roll_one_back(self) -> None:
+        """The last move that can be; its forum is written to all the while."""
+
+        def is_asked() -> bool:
+            reversible = [move for move in self._look() if move["state"] == "reversible"]
+            for move in sorted(reversible, key=lambda each: -int(each["id"])):
+                answer = self._client.post(f"/moves/{move['id']}/rollback")
+                if answer.status_code == 202:
+                    self._tell(f"move {move['id']} is taken back, as move {answer.json()['id']}")
+                    return True
+            return False
+
+        wait_for(is_asked, seconds=PLAN_LIMIT_S, what="a move that can be taken back")
 
     def _look(self) -> list[dict[str, Any]]:
         """All moves as they are now; what changed is told."""

@@ -12,6 +12,7 @@ OF_THE_SHARD = {
     "changed_row": "what changed on this shard",
     "copy_progress": "how far a mover has come on this shard",
     "relay_lease": "who relays for this shard",
+    "shard_server": "which server this shard was reconciled on",
 }
 
 

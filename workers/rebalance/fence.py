@@ -9,6 +9,9 @@ from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
 from workers.rebalance.step import Recorded, Step
 
+# What changed while a batch was brought over is less each time, until it is what a few writers do in an instant.
+LAST_ROUNDS, FEW = 4, 30
+
 
 def fence(mover: Mover) -> bool:
     """Close the gate, warm up, then fence under the exclusive lock."""
@@ -24,7 +27,9 @@ def warm_up(mover: Mover) -> None:
     mover.claim()
     mover.hurry()
     delta.warm_up(mover.forward)
-    bring_over(mover.forward)
+    for _round in range(LAST_ROUNDS):
+        if bring_over(mover.forward) <= FEW:
+            return
 
 
 def close_gate(mover: Mover) -> None:
