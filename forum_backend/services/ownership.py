@@ -8,8 +8,9 @@ import psycopg
 
 from forum_backend.domain.errors import Ownership, TokenRefused
 from forum_backend.domain.moves import OwnershipMode
+from routers.limited import LimitedConnection
 from routers.refusals import TOKEN_REFUSED, ownership_of
-from routers.registry import conninfo_of, registry
+from routers.registry import registry
 
 # Modes that a target may have before a move: whatever is there of an earlier one is overwritten.
 NOT_SERVING = ("absent", OwnershipMode.INCOMING, OwnershipMode.ABORTED, OwnershipMode.DEPARTED)
@@ -47,6 +48,16 @@ class Limits:
     statement_ms: int = 2_000
     idle_ms: int = 2_000
 
+    def local(self) -> dict[str, str]:
+        """What a mover's transactions are told."""
+        return {
+            **_ONE_TEXT,
+            **_PLANNING,
+            "lock_timeout": f"{self.lock_ms}ms",
+            "statement_timeout": f"{self.statement_ms}ms",
+            "idle_in_transaction_session_timeout": f"{self.idle_ms}ms",
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -68,7 +79,7 @@ class Change:
 
 
 @contextmanager
-def connected(shard: str, limits: Limits) -> Iterator[psycopg.Connection]:
+def connected(shard: str, limits: Limits) -> Iterator[LimitedConnection]:
     """A connection of one's own to a shard, with time limits on everything, closed at the end."""
     connection = connect(shard, limits)
     try:
@@ -77,21 +88,13 @@ def connected(shard: str, limits: Limits) -> Iterator[psycopg.Connection]:
         connection.close()
 
 
-def connect(shard: str, limits: Limits) -> psycopg.Connection:
+def connect(shard: str, limits: Limits) -> LimitedConnection:
     """As ``connected``, for a connection that its caller closes. It commits each statement by itself."""
-    settings = {
-        **_ONE_TEXT,
-        **_PLANNING,
-        "lock_timeout": f"{limits.lock_ms}ms",
-        "statement_timeout": f"{limits.statement_ms}ms",
-        "idle_in_transaction_session_timeout": f"{limits.idle_ms}ms",
-    }
-    return psycopg.connect(
-        conninfo_of(registry.ensure(shard)),
-        autocommit=True,
-        connect_timeout=CONNECT_TIMEOUT_S,
+    return LimitedConnection.open(
+        registry.ensure(shard),
+        local=limits.local(),
         application_name="forum_mover",
-        options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
+        connect_timeout=CONNECT_TIMEOUT_S,
     )
 
 

@@ -26,12 +26,13 @@ def activate(mover: Mover) -> bool:
     """
     flow, target = mover.forward, mover.target
     with flow.source.pipeline():
+        flow.source.tell()
         asked = ask_last_value(flow.source)
         last = read_delta(flow)  # nobody writes: each statement sees the same rows
         source_reached = sequence.told(asked)
         counted = ask_counts(mover)
         with refusals(), target.pipeline():
-            target.execute("BEGIN")
+            target.begin()
             flow.enter()
             lifted = lift_by_one(target, above=source_reached)
             refuse_difference = send(flow, last)

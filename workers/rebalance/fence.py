@@ -34,7 +34,7 @@ def warm_up(mover: Mover) -> None:
 
 def close_gate(mover: Mover) -> None:
     """Hold the gate's lock in a transaction that stays open until the fence is down again."""
-    mover.gate.execute("BEGIN")
+    mover.gate.begin()
     try:
         mover.gate.execute("SELECT pg_advisory_xact_lock(forum_gate_key(%s))", (mover.move.forum_id,))
     except BaseException:

@@ -2,20 +2,20 @@
 
 from dataclasses import dataclass
 
-import psycopg
 from psycopg import sql
 
 from forum_backend.domain.moves import OwnershipMode
 from forum_backend.services.forum_rows import ForumTable
 from forum_backend.services.ownership import enter_as_mover, refusals
+from routers.limited import LimitedConnection
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
     """From ``source`` to ``target``, whose ownership row must be in ``mode`` at ``epoch`` for this token."""
 
-    source: psycopg.Connection
-    target: psycopg.Connection
+    source: LimitedConnection
+    target: LimitedConnection
     forum: int
     epoch: int
     mode: OwnershipMode
@@ -27,7 +27,7 @@ class Flow:
 
     def begin_view(self) -> None:
         """All that is read from the source until ``end_view`` is of one moment."""
-        self.source.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self.source.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def end_view(self) -> None:
         self.source.rollback()
@@ -38,7 +38,7 @@ class Flow:
         into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
             sql.Identifier(table.name), table.column_list()
         )
-        with self.source.cursor() as reader, self.target.cursor() as writer:
+        with self.source.transaction(), self.source.cursor() as reader, self.target.cursor() as writer:
             with reader.copy(out) as data, writer.copy(into) as copy:
                 for block in data:
                     copy.write(block)

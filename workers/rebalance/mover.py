@@ -5,7 +5,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-import psycopg
 from django.conf import settings
 from django.utils import timezone
 
@@ -14,6 +13,7 @@ from forum_backend.domain.moves import PAUSABLE, OwnershipMode
 from forum_backend.queries.move_limits import read_limits
 from forum_backend.services import failpoints, moves
 from forum_backend.services.ownership import Change, Limits, connect, raise_token, set_ownership
+from routers.limited import LimitedConnection
 from workers.rebalance.flow import Flow
 from workers.rebalance.throttle import Throttle
 
@@ -52,7 +52,7 @@ class Mover:
         self._told_at = 0.0
         self._copied, self._copying_s = 0, 0.0
         self.throttle = Throttle((move.source_id, move.target_id), tell=self._slowed, limits=read_limits)
-        self._connections: dict[str, psycopg.Connection] = {}
+        self._connections: dict[str, LimitedConnection] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -63,15 +63,15 @@ class Mover:
         self.close()
 
     @property
-    def source(self) -> psycopg.Connection:
+    def source(self) -> LimitedConnection:
         return self._open("source", self.move.source_id)
 
     @property
-    def target(self) -> psycopg.Connection:
+    def target(self) -> LimitedConnection:
         return self._open("target", self.move.target_id)
 
     @property
-    def gate(self) -> psycopg.Connection:
+    def gate(self) -> LimitedConnection:
         """The connection that holds the gate: writers wait on its lock while the fence stands."""
         return self._open("gate", self.move.source_id)
 
@@ -109,7 +109,7 @@ class Mover:
 
     def change(
         self,
-        connection: psycopg.Connection,
+        connection: LimitedConnection,
         *,
         modes: tuple[str, ...],
         from_epoch: int | None,
@@ -215,7 +215,7 @@ class Mover:
         if self.elapsed_ms() > settings.MOVE_BUDGET_MS:
             raise BudgetExceeded(f"{self.elapsed_ms():.0f} ms under the fence; the budget is {settings.MOVE_BUDGET_MS}")
 
-    def _open(self, name: str, shard: str) -> psycopg.Connection:
+    def _open(self, name: str, shard: str) -> LimitedConnection:
         if name not in self._connections:
             limits = Limits(lock_ms=LOCK_MS, statement_ms=STATEMENT_MS, idle_ms=STATEMENT_MS)
             self._connections[name] = connect(shard, limits)
@@ -224,6 +224,6 @@ class Mover:
     def hurry(self) -> None:
         """From here on nothing may take longer than a fence may stand, and a little."""
         within_ms = settings.MOVE_BUDGET_MS + GRACE_MS
+        limits = Limits(lock_ms=LOCK_MS, statement_ms=within_ms, idle_ms=2 * within_ms)
         for connection in (self.source, self.target, self.gate):
-            connection.execute(f"SET statement_timeout = {within_ms}")
-            connection.execute(f"SET idle_in_transaction_session_timeout = {2 * within_ms}")
+            connection.limit(limits.local())

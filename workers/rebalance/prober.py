@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -115,7 +116,7 @@ class Prober:
         except Exception as error:
             self._error = error
 
-    def _look(self, open_: dict[str, psycopg.Connection]) -> None:
+    def _look(self, open_: Mapping[str, psycopg.Connection]) -> None:
         """How far replicas are, and on which shards anybody has written since the last look."""
         self._replicas = [one for pair in open_.items() for one in replicas_of(*pair)]
         ids = {shard: int(row[0]) for shard, c in open_.items() for row in c.execute(IDS)}
