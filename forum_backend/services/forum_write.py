@@ -190,5 +190,5 @@ def _gate_opened(refusal: NotOwner, limit_ms: int) -> bool:
     if row is not None and row[0] == OwnershipMode.FENCED:
         from forum_backend.services.move_recovery import recover_forum
 
-        recover_forum(refusal.forum)
+        recover_forum(refusal.forum, fenced_on=refusal.shard)
     return True

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import ForumMoving, ShardPromoted, ShardUnavailable, TokenRefused, Unavailable
-from forum_backend.domain.moves import EXCLUSIVE, MoveState, OwnershipMode
+from forum_backend.domain.moves import COMMITTED, EXCLUSIVE, MoveState, OwnershipMode
 from forum_backend.services import failpoints, moves
 from forum_backend.services.ownership import (
     LOCK_TIMEOUT_STATE,
@@ -34,7 +34,7 @@ GATE_LIMITS = Limits(lock_ms=1_500, statement_ms=2_000, idle_ms=10_000)
 UNSETTLED = frozenset({MoveState.FENCED, MoveState.ACTIVATED})
 
 
-def recover_forum(forum_id: int) -> None:
+def recover_forum(forum_id: int, *, fenced_on: str | None = None) -> None:
     """Open a forum whose fence stands while nobody holds its gate. Called by writers: bounded, one at a time.
 
     Returns when the forum is open again on one of the two shards, or another one is seeing to it; ``Unavailable``
@@ -42,12 +42,26 @@ def recover_forum(forum_id: int) -> None:
     """
     move = Move.objects.filter(forum_id=forum_id, state__in=sorted(EXCLUSIVE)).first()
     if move is None:
+        if fenced_on is not None:
+            _depart_again(forum_id, fenced_on)
         return
     with unavailable(move.source_id), connected(move.source_id, GATE_LIMITS) as gate, gate.transaction():
         gate.execute("SELECT pg_advisory_xact_lock(forum_gate_key(%s))", (forum_id,))
         row = gate.execute("SELECT mode FROM ownership WHERE forum_id = %s", (forum_id,)).fetchone()
         if row is not None and row[0] == OwnershipMode.FENCED:
             recover_move(move.pk)
+
+
+def _depart_again(forum_id: int, shard: str) -> None:
+    """A shard that crashed just after the forum left may have lost that it did: its fence is what was durable."""
+    gone = Move.objects.filter(forum_id=forum_id, source_id=shard, state__in=sorted(COMMITTED)).order_by("-pk").first()
+    if gone is None:
+        return
+    try:
+        with unavailable(shard), connected(shard, LIMITS) as source:
+            depart(source, gone)
+    except OwnershipRefused:
+        logger.info("Another move has the forum by now", extra={"action": "recover", "forum": forum_id})
 
 
 def recover_move(move_id: int) -> None:

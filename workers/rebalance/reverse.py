@@ -7,6 +7,7 @@ from django.utils import timezone
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.moves import MoveState, OwnershipMode
 from forum_backend.services import moves
+from forum_backend.services.move_recovery import depart
 from forum_backend.services.ownership import OwnershipRefused
 from workers.rebalance import progress
 from workers.rebalance.catch_up import BATCH, bring_over
@@ -31,9 +32,12 @@ def reverse(mover: Mover) -> bool:
         while bring_over(mover.backward) == BATCH and mover.goes_on():
             pass
     except OwnershipRefused as refusal:
-        departed = (OwnershipMode.DEPARTED, mover.move.epoch)
-        if (refusal.ownership.mode, refusal.ownership.epoch) == departed:
+        found = (refusal.ownership.mode, refusal.ownership.epoch)
+        if found == (OwnershipMode.DEPARTED, mover.move.epoch):
             raise  # by an older token
+        if found == (OwnershipMode.FENCED, mover.move.epoch):
+            depart(mover.source, mover.move)  # a crash took away that it had
+            return False
         return True  # the forum came back or went on: its rows here are another move's
     mover.rest_s = EVERY_S
     return False

@@ -14,6 +14,7 @@ from forum_backend.queries.moves import history_of
 from forum_backend.services.forum_write import OpenForum, forum_write
 from forum_backend.services.move_control import cancel_move, pause_move, resume_move, rollback_move
 from forum_backend.services.verification import verify_forum
+from routers.directory import Location, directory
 from tests import factories
 from tests.integration.moves.driving import (
     POINTS,
@@ -226,6 +227,42 @@ def test_a_later_move_ends_the_way_back() -> None:
     drive(move_id=back.pk, token=back.token)
     assert owners(place.forum) == [place.target]
     assert "logged for the onward move" in bodies(place.forum)
+
+
+def forget_the_departure(place: Populated) -> None:
+    """What a crash of the source does that loses its last, unforced commit: the fence is there again."""
+    with transaction.atomic(using=place.source), connections[place.source].cursor() as cursor:
+        cursor.execute("SELECT set_config('forum.ownership', %s, true)", [str(place.forum)])
+        cursor.execute("UPDATE ownership SET mode = 'fenced' WHERE forum_id = %s", [place.forum])
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_departure_that_a_crash_took_away_is_made_up_for_by_a_writer() -> None:
+    place = populated()
+    move = place.plan()
+    drive(move_id=move.pk, token=move.token)
+    forget_the_departure(place)
+    directory.forget(place.forum)
+    directory.correct(place.forum, Location(place.source, 1))  # a process that has not heard of the move
+    place.write("by way of the old shard")
+    assert bodies(place.forum)[-1] == "by way of the old shard"
+    assert modes(place.forum)[place.source] == "departed"
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_departure_that_a_crash_took_away_does_not_end_the_way_back() -> None:
+    place = populated()
+    move = place.plan()
+    drive(move_id=move.pk, token=move.token)
+    forget_the_departure(place)
+    place.write("to be brought back")
+    for _ in range(2):
+        drive(move_id=move.pk, token=expire_lease(move))
+    assert modes(place.forum)[place.source] == "departed"
+    back = rollback_move(move_id=move.pk, requested_by=None, now=timezone.now())
+    drive(move_id=back.pk, token=back.token)
+    assert owners(place.forum) == [place.source]
+    assert bodies(place.forum)[-1] == "to be brought back"
 
 
 def test_a_move_waits_where_it_is_told_to_and_goes_on() -> None:
