@@ -52,6 +52,8 @@ def database_settings(address: str, *, statement_timeout_ms: int) -> dict[str, A
         "AUTOCOMMIT": True,
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": False,
+        # A cursor that outlives its transaction is lost behind a pooler.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
         "TIME_ZONE": None,
         "OPTIONS": {
             "connect_timeout": CONNECT_TIMEOUT_S,

@@ -10,6 +10,8 @@ from forum_backend.domain.errors import ForumNotEntered, NotOwner, Ownership, Ro
 NOT_OWNER, NOT_ENTERED, TOKEN_REFUSED, PROMOTED = "FM001", "FM002", "FM003", "FM004"
 # The transaction can run again as it is: deadlock, serialization failure.
 REPEATABLE = frozenset({"40P01", "40001"})
+# The server ended a session that sat in a transaction for too long; psycopg calls that an internal error.
+SAT_TOO_LONG = "25P03"
 
 
 def sqlstate_of(error: BaseException) -> str | None:
@@ -43,7 +45,9 @@ def ownership_of(cause: psycopg.Error) -> Ownership:
 
 def is_connection_lost(error: BaseException) -> bool:
     """Whether the server did not answer or the connection broke: class 08 and 57P, or no SQLSTATE at all."""
+    state = sqlstate_of(error)
+    if state == SAT_TOO_LONG:
+        return True
     if not isinstance(error, (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)):
         return False
-    state = sqlstate_of(error)
-    return state is None or state[:2] == "08" or state in {"57P01", "57P02", "57P03", "53300", "25P03"}
+    return state is None or state[:2] == "08" or state in {"57P01", "57P02", "57P03", "53300"}

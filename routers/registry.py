@@ -68,12 +68,10 @@ class ShardRegistry:
         return alias in self.aliases()
 
 
-def conninfo_of(alias: str, *, lock_timeout_ms: int | None = None) -> str:
+def conninfo_of(alias: str) -> str:
     """The libpq connection string of an alias, for connections that are not Django's."""
     database = connections.databases[alias]
     options = {key: value for key, value in database["OPTIONS"].items() if isinstance(value, (str, int))}
-    if lock_timeout_ms is not None:
-        options["options"] = f"{options.get('options', '')} -c lock_timeout={lock_timeout_ms}"
     named = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     values = {name: database[key] for name, key in named.items() if database[key]}
     return make_conninfo("", **values, **options)

@@ -1,7 +1,7 @@
 """The lane of the hottest statements: psycopg's asynchronous pools, two a shard and process, without Django between.
 
 Reads and writes have pools of their own: a write may wait for a lock, and no reader may wait for that. The wait is
-short all the same: a write that has to wait longer belongs to a service thread.
+short all the same: a write that has to wait longer belongs to a service thread, and says so to the server itself.
 """
 
 import asyncio
@@ -14,23 +14,22 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from forum_backend.domain.errors import Overloaded, ShardUnavailable, Unavailable
 from routers.health import health
+from routers.limited import prepare_threshold
 from routers.refusals import is_connection_lost
 from routers.registry import conninfo_of
 
 READ_WAIT_S = 2.0
 WRITE_WAIT_S = 0.5
-WRITE_LOCK_MS = 100
 MAX_WAITING = 500
 
 
 class AsyncPools:
     """Opens a pool at the first statement on a shard. Belongs to one event loop; ``close`` ends it with the process."""
 
-    def __init__(self, name: str, *, size: int, wait_s: float, lock_ms: int | None = None) -> None:
+    def __init__(self, name: str, *, size: int, wait_s: float) -> None:
         self._name = name
         self._size = size
         self._wait_s = wait_s
-        self._lock_ms = lock_ms
         self._pools: dict[str, AsyncConnectionPool[AsyncConnection[Any]]] = {}
         self._opening = asyncio.Lock()
 
@@ -79,8 +78,8 @@ class AsyncPools:
         async with self._opening:
             if shard not in self._pools:
                 pool = AsyncConnectionPool(
-                    conninfo_of(shard, lock_timeout_ms=self._lock_ms),
-                    kwargs={"autocommit": True},
+                    conninfo_of(shard),
+                    kwargs={"autocommit": True, "prepare_threshold": prepare_threshold()},
                     min_size=0,
                     max_size=self._size,
                     max_waiting=MAX_WAITING,
@@ -101,4 +100,4 @@ class AsyncPools:
 
 
 read_pools = AsyncPools("reads", size=settings.READ_POOL_SIZE, wait_s=READ_WAIT_S)
-write_pools = AsyncPools("writes", size=settings.WRITE_POOL_SIZE, wait_s=WRITE_WAIT_S, lock_ms=WRITE_LOCK_MS)
+write_pools = AsyncPools("writes", size=settings.WRITE_POOL_SIZE, wait_s=WRITE_WAIT_S)

@@ -1,9 +1,12 @@
 """Bringing the tables of every database up to date: control first, then profiles and all shards at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connections
@@ -11,9 +14,12 @@ from django.db.migrations.executor import MigrationExecutor
 
 from forum_backend.data.control.directory.models import Shard
 from routers.addresses import without_password
+from routers.limited import LimitedConnection
 from routers.registry import registry
 
 AT_ONCE = 8
+# For who waits until another one has migrated, and while this one does.
+WAITING = {"statement_timeout": "0", "lock_timeout": "30min", "idle_in_transaction_session_timeout": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ def _on_all(
 def _and_close(work: Callable[[str], SchemaState], alias: str) -> SchemaState:
     try:
         return work(alias)
-    except DatabaseError as error:
+    except (DatabaseError, psycopg.Error) as error:
         return SchemaState(alias, error=str(error).strip().splitlines()[0])
     finally:
         connections[alias].close()
@@ -85,11 +91,27 @@ def _state(alias: str) -> SchemaState:
 
 
 def _migrate(alias: str) -> SchemaState:
-    with connections[alias].cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0")
-        cursor.execute("SELECT pg_advisory_lock(1178946634)")  # one migration of a database at a time
-    call_command("migrate", database=alias, interactive=False, verbosity=0, skip_checks=True)
-    return _state(alias)
+    with _alone(alias), connections[alias].execute_wrapper(_without_time_limit):
+        call_command("migrate", database=alias, interactive=False, verbosity=0, skip_checks=True)
+        return _state(alias)
+
+
+@contextmanager
+def _alone(alias: str) -> Iterator[None]:
+    """One migration of a database at a time. A transaction holds the lock: behind a pooler a session's would stay."""
+    with LimitedConnection.open(alias, local=WAITING) as connection, connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(1178946634)")
+        yield
+
+
+def _without_time_limit(
+    execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Mapping[str, Any]
+) -> Any:
+    """Before each statement of a migration: its transaction may take as long as it takes."""
+    wrapper = context["connection"]
+    if wrapper.in_atomic_block:
+        wrapper.connection.execute("SET LOCAL statement_timeout = 0")
+    return execute(sql, params, many, context)
 
 
 def _register_shards() -> None:

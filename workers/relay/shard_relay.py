@@ -9,8 +9,8 @@ import psycopg
 from django.db import connections
 
 from forum_backend.services.waking import WATCH_S
+from routers.limited import LimitedConnection
 from routers.refusals import is_connection_lost
-from routers.registry import conninfo_of
 from workers.relay import numbering
 from workers.relay.lease import LEASE_S, Lease, LeaseLost, take
 from workers.relay.numbering import Round, number_waiting
@@ -28,11 +28,12 @@ ROUNDS_AT_A_TIME = 100
 # A forum whose rows are locked for a moment, and one whose events cannot be numbered at all.
 BRIEFLY_ASIDE_S, LONG_ASIDE_S = 0.2, 30.0
 BRIEF_STATES = frozenset({"55P03", "40P01", "40001", "57014"})
-# Planning a round anew takes as long as the round itself.
-SETTINGS_SQL = (
-    "SET lock_timeout = '300ms'; SET idle_in_transaction_session_timeout = '10s'; "
-    "SET jit = off; SET plan_cache_mode = force_generic_plan"
-)
+LOCAL = {
+    "lock_timeout": "300ms",
+    "idle_in_transaction_session_timeout": "10s",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",  # planning a round anew takes as long as the round itself
+}
 
 
 class ShardRelay:
@@ -69,12 +70,8 @@ class ShardRelay:
             )
             self._stop.wait(RECONNECT_S)
 
-    def _connect(self) -> psycopg.Connection[Any]:
-        connection: psycopg.Connection[Any] = psycopg.connect(
-            conninfo_of(self.shard), autocommit=True, prepare_threshold=2, tcp_user_timeout="5000"
-        )
-        connection.execute(SETTINGS_SQL)
-        return connection
+    def _connect(self) -> LimitedConnection:
+        return LimitedConnection.open(self.shard, local=LOCAL, prepare_after=2)
 
     def _work(self, connection: psycopg.Connection[Any]) -> None:
         publisher = Publisher(self.shard)
@@ -100,10 +97,14 @@ class ShardRelay:
     def _wait(self, connection: psycopg.Connection[Any], pause_s: float) -> None:
         """Until the bell rings, or the pause is over; while it watches, also until there is something."""
         while not self._stop.is_set() and pause_s > LOOK_S and time.monotonic() < self._watching_until:
-            if self.bell.wait(LOOK_S) or connection.execute(LOOK_SQL, [sorted(self._left)]).fetchone() == (True,):
+            if self.bell.wait(LOOK_S) or self._sees_something(connection):
                 return
         if self.bell.wait(pause_s):
             self._watching_until = time.monotonic() + WATCH_S
+
+    def _sees_something(self, connection: psycopg.Connection[Any]) -> bool:
+        """Asked often, and waits for nobody: by a cursor, which is quicker than a connection with limits."""
+        return connection.cursor().execute(LOOK_SQL, [sorted(self._left)]).fetchone() == (True,)
 
     def _drain(self, connection: psycopg.Connection[Any], lease: Lease, publisher: Publisher) -> float:
         """Number and publish until nothing waits; returns how long to sleep at most."""

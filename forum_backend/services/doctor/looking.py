@@ -12,8 +12,9 @@ from forum_backend.services.doctor.schema import Schema, lacking, read_schema
 from forum_backend.services.doctor.server import ServerFacts, read_server
 from forum_backend.services.doctor.sessions import LONG_S, NO_SESSIONS, Sessions, read_sessions
 from forum_backend.services.ownership import CONNECT_TIMEOUT_S
+from routers.limited import LimitedConnection
 from routers.refusals import is_connection_lost
-from routers.registry import conninfo_of, registry
+from routers.registry import registry
 
 TIME_LIMIT_S = 10.0
 QUICK_S = 3.0
@@ -93,10 +94,9 @@ def _read[T](look: Callable[[psycopg.Connection], T], shard: str) -> T:
 
 def _connected(shard: str) -> psycopg.Connection:
     """Without settings of its own but limits: what is read of the server is what a new connection gets."""
-    return psycopg.connect(
-        conninfo_of(registry.ensure(shard)),
-        autocommit=True,
+    return LimitedConnection.open(
+        registry.ensure(shard),
+        local={"statement_timeout": f"{STATEMENT_MS}ms", "lock_timeout": "1s"},
         connect_timeout=CONNECT_TIMEOUT_S,
         application_name="forum_doctor",
-        options=f"-c statement_timeout={STATEMENT_MS}ms -c lock_timeout=1s",
     )

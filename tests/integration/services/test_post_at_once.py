@@ -1,6 +1,7 @@
 """Posts written on the event loop: what stands in the way there is left to the service, and no post is doubled."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from forum_backend.queries.async_pools import write_pools
 from forum_backend.services.forum_write import forum_write
 from forum_backend.services.posts import SHORT, create_post, create_post_at_once
 from tests.factories import make_forum, make_thread, make_user, unique
+
+SHORT_WAIT_S = 5.0  # a statement may take ten seconds; a lock is waited for a tenth of one
 
 
 def on_a_loop[T](ask: Callable[[], Awaitable[T]]) -> T:
@@ -86,7 +89,9 @@ def test_it_waits_a_moment_only_for_a_lock(thread: Thread, wanted: dict[str, Any
     assert shard is not None
     with transaction.atomic(using=shard):
         Thread.objects.using(shard).select_for_update().get(pk=thread.pk)
+        began = time.monotonic()
         assert on_a_loop(lambda: create_post_at_once(**wanted)) is None
+        assert time.monotonic() - began < SHORT_WAIT_S, "it waited until the statement's own limit"
     assert posts_of(thread) == 0
 
 
