@@ -34,7 +34,7 @@ def first_steps(move: Move, rules: Rules) -> list[tuple[object, ...]]:
     """Under a fence it settles: the attempt is given up, or goes on with what was copied."""
     if move.state == "fenced":
         first = "abort_target" if rules.target_first else "reopen"
-        return [(first, False), (first, True)] if move.has_copy else [(first, False)]
+        return [(first, False), (first, True)]
     if move.state in ("planned", "activated") or not rules.announces:
         return [(RESUMING[move.state],)]
     return [("announce_source",)]

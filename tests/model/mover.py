@@ -44,7 +44,7 @@ class Process:
                 yield from STEPS[self.mover.step](self)
         if self.move.state in BEFORE_COMMIT and self.mover.step not in SETTLING:
             first = "abort_target" if self.rules.target_first else "reopen"
-            for kept in (False, True) if self.move.state == "fenced" and self.move.has_copy else (False,):
+            for kept in (False, True) if self.move.state == "fenced" else (False,):
                 yield self.went(Outcome(self.world), first, "gives up", kept)
 
     def went(self, outcome: Outcome, step: str, what: str = "", *memory: object) -> Step:

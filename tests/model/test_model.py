@@ -64,6 +64,8 @@ def test_a_trace_is_a_path_of_the_model_or_not() -> None:
     assert is_path(states)
     assert is_path([*states[:8], "catching_up", "verified", "ready", "fenced", "activated"])
     assert is_path(["planned", "prepared", "armed", "catching_up", "verified"], is_rollback=True)
+    undone = ["planned", "prepared", "armed", *states[4:8], "catching_up", "verified"]
+    assert is_path(undone, is_rollback=True), "what a rollback has is kept after a fence, as any move's"
     assert first_stray(["planned", "prepared", "armed", "catching_up"]) == "armed to catching_up"
     assert not is_path(states, is_rollback=True)
     assert first_stray([*states[:8], "departed"]) == "fenced to departed"
