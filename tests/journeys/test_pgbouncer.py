@@ -34,6 +34,7 @@ FEWEST_OPERATIONS, FEWEST_MOVES, FEWEST_SAMPLES = 100, 3, 50
 PATIENCE_S = 60.0
 # Far below every other limit: who waits for longer has lost the one that was asked for.
 LIMIT_MS, NOT_LIMITED_S = 200, 1.9
+LIMITS = Limits(lock_ms=LIMIT_MS, statement_ms=LIMIT_MS * 2, idle_ms=LIMIT_MS)
 POOLED = "shard_90"
 FORUM = 8_000_001
 # As on a server of somebody else's taste.
@@ -191,7 +192,16 @@ def holder(servers: EmbeddedServers) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def mover(pooler: Pooler) -> Iterator[LimitedConnection]:
-    with connected(POOLED, Limits(lock_ms=LIMIT_MS, statement_ms=LIMIT_MS * 2, idle_ms=LIMIT_MS)) as connection:
+    with connected(POOLED, LIMITS) as connection:
+        yield connection
+
+
+@pytest.fixture(params=["shard_00", POOLED])
+def any_mover(request: pytest.FixtureRequest) -> Iterator[LimitedConnection]:
+    """Straight to the shard, or through the pooler."""
+    if request.param == POOLED:
+        request.getfixturevalue("pooler")
+    with connected(request.param, LIMITS) as connection:
         yield connection
 
 
@@ -222,21 +232,23 @@ def begun_in_a_pipeline(connection: LimitedConnection) -> Iterator[None]:
         connection.rollback()
 
 
-def test_a_lock_is_waited_for_as_long_as_was_asked(holder: psycopg.Connection[Any], mover: LimitedConnection) -> None:
+def test_a_lock_is_waited_for_as_long_as_was_asked(
+    holder: psycopg.Connection[Any], any_mover: LimitedConnection
+) -> None:
     with Within(), pytest.raises(psycopg.errors.LockNotAvailable):
-        become_owner(mover)
-    with Within(), pytest.raises(psycopg.errors.LockNotAvailable), mover.transaction():
-        become_owner(mover)
-    with Within(), pytest.raises(psycopg.errors.LockNotAvailable), begun_in_a_pipeline(mover):
-        become_owner(mover)
+        become_owner(any_mover)
+    with Within(), pytest.raises(psycopg.errors.LockNotAvailable), any_mover.transaction():
+        become_owner(any_mover)
+    with Within(), pytest.raises(psycopg.errors.LockNotAvailable), begun_in_a_pipeline(any_mover):
+        become_owner(any_mover)
 
 
-def test_a_statement_takes_as_long_as_was_asked(mover: LimitedConnection) -> None:
+def test_a_statement_takes_as_long_as_was_asked(any_mover: LimitedConnection) -> None:
     with Within(), pytest.raises(psycopg.errors.QueryCanceled):
-        mover.execute("SELECT pg_sleep(%s)", (9,))
-    mover.limit(Limits(statement_ms=LIMIT_MS).local())
-    with Within(), pytest.raises(psycopg.errors.QueryCanceled), mover.transaction():
-        mover.execute("SELECT pg_sleep(%s)", (9,))
+        any_mover.execute("SELECT pg_sleep(%s)", (9,))
+    any_mover.limit(Limits(statement_ms=LIMIT_MS).local())
+    with Within(), pytest.raises(psycopg.errors.QueryCanceled), any_mover.transaction():
+        any_mover.execute("SELECT pg_sleep(%s)", (9,))
 
 
 def test_who_sits_in_a_transaction_loses_it(mover: LimitedConnection, another: psycopg.Connection[Any]) -> None:
