@@ -11,6 +11,8 @@ ALIAS = re.compile(r"^shard_[0-9]{2,4}$")
 CONNECT_TIMEOUT_S = 3
 # How long a server's machine may leave bytes unacknowledged: one that lost its power says nothing.
 SILENCE_MS = 5_000
+# The same for an answer that is waited for: all that was sent had arrived, and only a probe finds that nobody is there.
+PROBES = {"keepalives_idle": 3, "keepalives_interval": 1, "keepalives_count": 3}
 
 
 def shard_addresses(text: str) -> dict[str, str]:
@@ -58,6 +60,7 @@ def database_settings(address: str, *, statement_timeout_ms: int) -> dict[str, A
         "OPTIONS": {
             "connect_timeout": CONNECT_TIMEOUT_S,
             "tcp_user_timeout": SILENCE_MS,
+            **PROBES,
             "application_name": "forum_backend",
             "options": f"-c statement_timeout={statement_timeout_ms}",
             **parameters,

@@ -12,22 +12,31 @@ from typing import Any, Self
 import psycopg
 from django.conf import settings
 from psycopg import sql
-from psycopg.abc import Params, QueryNoTemplate
+from psycopg.abc import Params, PQGen, QueryNoTemplate
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from routers.registry import conninfo_of
 
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+# What an answer may take beyond the statement's limit, which is the server's: a network that is cut keeps neither.
+SILENCE_S = 2.0
+LOOK_EVERY_S = 0.1
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server has said nothing for longer than it may work on a statement; the connection is given up."""
 
 
 class LimitedConnection(psycopg.Connection[Any]):
     """Commits each statement by itself outside of ``transaction()`` and ``begin()``.
 
     Inside a pipeline nothing is told unasked: begin it with ``begin()`` or ``tell()``. What a cursor of one's own runs
-    outside of a transaction has the server's limits only.
+    outside of a transaction has the server's limits only. No answer is waited for much longer than the limit of a
+    statement (``NoAnswer``): bytes may have been taken by a network that brings nothing back.
     """
 
     _telling = b"SELECT"
+    _patience_s: float | None = None
 
     @classmethod
     def open(
@@ -54,6 +63,18 @@ class LimitedConnection(psycopg.Connection[Any]):
         """What each transaction from the next one on is told: names of settings with their values."""
         each = (sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in local.items())
         self._telling = sql.SQL("SELECT {}").format(sql.SQL(", ").join(each)).as_bytes()
+        limit_ms = int(local.get("statement_timeout", "0").removesuffix("ms"))
+        self._patience_s = limit_ms / 1000 + SILENCE_S if limit_ms else None
+
+    def wait[T](self, gen: PQGen[T], interval: float = LOOK_EVERY_S, timeout: float | None = None) -> T:
+        """Every answer comes through here."""
+        if timeout is not None or self._patience_s is None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, self._patience_s)
+        except psycopg.errors._WaitTimeout as error:
+            self.pgconn.finish()
+            raise NoAnswer(f"No answer within {self._patience_s:.1f} s") from error
 
     def tell(self) -> None:
         """Tell the open transaction, or what is left of the pipeline up to its end, which is one transaction too."""
@@ -64,6 +85,14 @@ class LimitedConnection(psycopg.Connection[Any]):
         with nullcontext() if self._is_pipeline else self.pipeline():
             super().execute(how)
             self.tell()
+
+    def hold(self) -> None:
+        """The open transaction is left idle after a pipeline: let its idle limit count.
+
+        psycopg sends a Flush behind the Sync that ends a pipeline. PostgreSQL starts the limit's clock at the Sync and
+        stops it at whatever comes next, so without this the transaction, and its locks, may stay as long as they like.
+        """
+        super().execute("SELECT")
 
     @contextmanager
     def transaction(

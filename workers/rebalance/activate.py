@@ -38,6 +38,7 @@ def activate(mover: Mover) -> bool:
             refuse_difference = send(flow, last)
             noted = progress.ask(target, forum=flow.forum)
             own(mover)
+    target.hold()
     refuse_difference()
     refuse_too_far(sequence.told(lifted), above=source_reached)
     kept = progress.told(noted)
