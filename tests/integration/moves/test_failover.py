@@ -34,15 +34,13 @@ from tests.standby import Standby
 from workers.rebalance.runner import drive
 
 FALLEN = "shard_02"
+AT_ONCE = ""  # before the move is planned
 
 
 @pytest.fixture(autouse=True)
 def _patience(settings: Any) -> None:
     """A backup may be taken under the fence, and takes what it takes."""
     settings.MOVE_BUDGET_MS = 60_000
-
-
-AT_ONCE = ""  # before the move is planned
 
 
 def broken_off(
