@@ -38,7 +38,6 @@ def activate(mover: Mover) -> bool:
             refuse_difference = send(flow, last)
             noted = progress.ask(target, forum=flow.forum)
             own(mover)
-    target.hold()
     refuse_difference()
     refuse_too_far(sequence.told(lifted), above=source_reached)
     kept = progress.told(noted)
@@ -47,6 +46,7 @@ def activate(mover: Mover) -> bool:
     mover.move.verdict = verdict(kept, repairs=mover.move.verdict or {})
     mover.move.rows_total = mover.move.rows_done = sum(table.rows for table in kept.values())
     mover.reach("activate.before_commit")
+    target.hold()  # a target that is dead by now is found while nothing was asked that could have been done
     mover.refuse_late()
     mover.commit()
     return True

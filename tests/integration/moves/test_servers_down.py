@@ -23,6 +23,13 @@ from tests.integration.moves.driving import (
 from workers.rebalance.runner import drive
 
 TIME_LIMIT_S = 20.0
+# A point of every state, before anything of the next step has happened.
+STATES = {
+    "prepare.before": MoveState.PLANNED, "arm.before": MoveState.PREPARED, "begin.before": MoveState.ARMED,
+    "copy.before": MoveState.COPYING, "catch_up.before": MoveState.CATCHING_UP, "ready.before": MoveState.VERIFIED,
+    "fence.before": MoveState.READY, "fence.done": MoveState.FENCED, "depart.before": MoveState.FENCED,
+    "keep.before": MoveState.DEPARTED, "reverse.before": MoveState.REVERSIBLE,
+}  # fmt: skip
 
 
 def write_soon(place: Populated) -> None:
@@ -103,3 +110,33 @@ def test_the_source_dies(point: str, servers: EmbeddedServers, kill: Callable[[s
     assert len(owners(place.forum)) == 1
     assert drive_to_end(move).state == MoveState.CLEANED
     assert content(place.forum)["post"].rows == before["post"].rows + 1
+
+
+@pytest.mark.parametrize("shard", ["source", "target"])
+@pytest.mark.parametrize("point", STATES)
+def test_a_server_dies_in_every_state(
+    point: str, shard: str, servers: EmbeddedServers, kill: Callable[[str], None]
+) -> None:
+    """And its mover with it; the server comes back, somebody writes, the next mover goes on."""
+    place = populated("shard_00", "shard_02")
+    before = content(place.forum)
+    move = place.plan()
+    died_in: list[str] = []
+
+    def die() -> None:
+        move.refresh_from_db(fields=["state"])
+        died_in.append(move.state)
+        kill(getattr(place, shard))
+        raise Crash
+
+    with pytest.raises(Crash):
+        drive(move_id=move.pk, token=move.token, observe=at(point, die))
+    assert died_in == [STATES[point]]
+    servers.start_server(getattr(place, shard))
+    write_soon(place)
+    assert len(owners(place.forum)) == 1
+    written = content(place.forum)
+    assert written["post"].rows == before["post"].rows + 1
+    assert drive_to_end(move).state == MoveState.CLEANED
+    assert owners(place.forum) == ["shard_02"]
+    assert content(place.forum) == written
