@@ -12,6 +12,7 @@ from psycopg import sql
 
 from forum_backend.domain.moves import MoveState
 from forum_backend.services.forum_rows import FORUM_TABLES, ForumTable
+from forum_backend.services.ownership import raise_token
 from workers.rebalance import progress
 from workers.rebalance.flow import Flow
 from workers.rebalance.mover import Mover
@@ -36,6 +37,8 @@ def copy(mover: Mover) -> bool:
             mover.copied(rows, seconds=time.monotonic() - began)
             if mover.is_time_up:
                 return False
+    # A write that is waited for: with it all chunks before it are on the disk, and a crash cannot take them any more.
+    raise_token(flow.target, forum=flow.forum, token=flow.token)
     return True
 
 

@@ -29,6 +29,8 @@ class Range:
 def has_begun(flow: Flow) -> bool:
     """Whether a part of a table was verified: no row may be brought over until the rest is."""
     found = progress.read(flow.target, forum=flow.forum).values()
+    if not all(p.is_copied for p in found):
+        raise progress.ProgressLost("The target has lost rows that were copied")
     return any(p.verified_to or p.is_verified for p in found) and not all(p.is_verified for p in found)
 
 
