@@ -76,6 +76,16 @@ def counts_query(forum: int) -> sql.Composed:
     )
 
 
+def last_keys_query(forum: int) -> sql.Composed:
+    """The query of the forum's highest key in each table, by its name; 0 where it has no row."""
+    return sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {}, coalesce(max({}), 0) FROM {} WHERE forum_id = {}").format(
+            sql.Literal(table.name), sql.Identifier(table.key), sql.Identifier(table.name), sql.Literal(forum)
+        )
+        for table in FORUM_TABLES
+    )
+
+
 def digest(connection: psycopg.Connection, forum: int) -> dict[str, Digest]:
     """Count and content of every table, in one statement; the same on two servers when the rows are the same."""
     parts = (

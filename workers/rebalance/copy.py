@@ -1,15 +1,17 @@
 """COPYING: the forum's rows in chunks by key, each with its progress in one transaction of the target.
 
 Each chunk is read as it is then: the log has had every change since ARMED, so what a chunk missed is caught up with
-later. Rows that were inserted since are left to the log altogether. So a row that is copied refers to rows that were
-there before ARMED too, which were copied before it; but an imported reply may have a lower id than its parent: it gets
-its parent at the end.
+later. Rows that were inserted since are left to the log altogether: nearly all have a key above the last one there was,
+so a copy ends, however fast people write. A row that is copied refers to rows that were there before ARMED too, which
+were copied before it; but an imported reply may have a lower id than its parent: it gets its parent at the end.
 """
 
 import time
 
+import psycopg
 from psycopg import sql
 
+from forum_backend.data.shard.ownership import NO_LAST_KEY
 from forum_backend.domain.moves import MoveState
 from forum_backend.services.forum_rows import FORUM_TABLES, ForumTable
 from forum_backend.services.ownership import raise_token
@@ -44,26 +46,35 @@ def copy(mover: Mover) -> bool:
 
 def copy_chunk(flow: Flow, table: ForumTable, done: Progress, *, size: int = CHUNK) -> int:
     """The next rows of a table and, with its last ones, the parents that came late; how many rows there were."""
-    upper, keys = next_range(flow, table, above=done.copied_to, size=size)
-    with flow.target.transaction():
-        # A chunk that a crash takes away takes its progress with it.
-        flow.target.execute("SET LOCAL synchronous_commit = off")
-        flow.enter()
-        rows = flow.copy(table, chunk(flow.forum, table, lower=done.copied_to, upper=upper)) if keys else 0
-        if keys < size and table.name == "post":
-            join_late_parents(flow)
-        done.copied_to, done.is_copied = max(upper, done.copied_to), keys < size
-        progress.save(flow.target, forum=flow.forum, progress=done)
+    try:
+        with flow.writing(is_durable=False):  # a chunk that a crash takes away takes its progress with it
+            with flow.asking():
+                asked = ask_range(flow, table, above=done.copied_to, up_to=done.last_key, size=size)
+            upper, keys = told_range(asked)
+            rows = flow.copy(table, chunk(flow.forum, table, lower=done.copied_to, upper=upper)) if keys else 0
+            if keys < size and table.name == "post":
+                join_late_parents(flow, up_to=done.last_key)
+            done.copied_to, done.is_copied = max(upper, done.copied_to), keys < size
+            with flow.target.pipeline():
+                progress.save(flow.target, forum=flow.forum, progress=done)
+                flow.target.commit()
+    finally:
+        flow.end_view()
     return rows
 
 
-def next_range(flow: Flow, table: ForumTable, *, above: int, size: int) -> tuple[int, int]:
-    """The last of the next ``size`` keys on the source, and how many there are."""
+def ask_range(flow: Flow, table: ForumTable, *, above: int, size: int, up_to: int = NO_LAST_KEY) -> psycopg.Cursor:
+    """Ask the source for the last of the next ``size`` keys, and how many there are: ``told_range`` tells."""
     query = sql.SQL(
-        "SELECT coalesce(max(k), 0), count(*) FROM "
-        "(SELECT {key} AS k FROM {table} WHERE forum_id = %s AND {key} > %s ORDER BY {key} LIMIT %s) AS next"
+        "SELECT coalesce(max(k), 0), count(*) FROM (SELECT {key} AS k FROM {table} "
+        "WHERE forum_id = %s AND {key} > %s AND {key} <= %s ORDER BY {key} LIMIT %s) AS next"
     ).format(key=sql.Identifier(table.key), table=sql.Identifier(table.name))
-    row = flow.source.execute(query, (flow.forum, above, size)).fetchone()
+    return flow.source.execute(query, (flow.forum, above, up_to, size))
+
+
+def told_range(answer: psycopg.Cursor) -> tuple[int, int]:
+    """What ``ask_range`` asked for."""
+    row = answer.fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
@@ -78,21 +89,21 @@ def chunk(forum: int, table: ForumTable, *, lower: int, upper: int) -> sql.Compo
     return sql.SQL(
         "SELECT {columns} FROM {table} AS t WHERE forum_id = {forum} AND {key} > {lower} AND {key} <= {upper} "
         "AND NOT EXISTS (SELECT FROM changed_row c WHERE c.forum_id = {forum} AND c.table_name = {name} "
-        "AND c.is_insert AND c.row_id = t.{key})"
+        "AND c.row_id > {lower} AND c.row_id <= {upper} AND c.is_insert AND c.row_id = t.{key})"
     ).format(
         columns=columns, table=sql.Identifier(table.name), forum=sql.Literal(forum), key=sql.Identifier(table.key),
         lower=sql.Literal(lower), upper=sql.Literal(upper), name=sql.Literal(table.name),
     )  # fmt: skip
 
 
-def join_late_parents(flow: Flow) -> None:
+def join_late_parents(flow: Flow, *, up_to: int) -> None:
     """Replies with a lower id than what they answer, once all rows are there."""
     query = (
-        "SELECT id, parent_id FROM post p WHERE forum_id = %s AND parent_id > id AND NOT EXISTS "
+        "SELECT id, parent_id FROM post p WHERE forum_id = %s AND parent_id > id AND parent_id <= %s AND NOT EXISTS "
         "(SELECT FROM changed_row c WHERE c.forum_id = p.forum_id AND c.table_name = 'post' "
         "AND c.is_insert AND c.row_id = p.id)"
     )
-    late = flow.source.execute(query, (flow.forum,)).fetchall()
+    late = flow.source.execute(query, (flow.forum, up_to)).fetchall()
     for begin in range(0, len(late), SLICE):
         replies, parents = zip(*late[begin : begin + SLICE], strict=True)
         # The version is the row's own: the trigger that counts it up leaves alone what brings one.

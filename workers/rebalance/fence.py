@@ -7,6 +7,7 @@ from workers.rebalance import delta
 from workers.rebalance.catch_up import bring_over
 from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
+from workers.rebalance.sequence import lift_before_fence
 from workers.rebalance.step import Recorded, Step
 
 # What changed while a batch was brought over is less each time, until it is what a few writers do in an instant.
@@ -23,9 +24,10 @@ def fence(mover: Mover) -> bool:
 
 
 def warm_up(mover: Mover) -> None:
-    """All connections open and known to answer, tables looked up, statements planned: before anybody has to wait."""
+    """Connections known to answer, tables looked up, statements planned, ids lifted: before anybody has to wait."""
     mover.claim()
     mover.hurry()
+    lift_before_fence(mover.source, mover.target)
     delta.warm_up(mover.forward)
     for _round in range(LAST_ROUNDS):
         if bring_over(mover.forward) <= FEW:

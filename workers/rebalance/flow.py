@@ -1,5 +1,7 @@
 """The way from the shard that serves a forum to one that does not: both connections, and who may use them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -25,20 +27,45 @@ class Flow:
         """Let the target's open transaction write the forum's rows; refused if another mover has the forum."""
         enter_as_mover(self.target, forum=self.forum, epoch=self.epoch, token=self.token, mode=self.mode)
 
+    @contextmanager
+    def writing(self, *, is_durable: bool = True) -> Iterator[None]:
+        """A transaction of the target that has entered; a body that has committed saved a round trip."""
+        try:
+            with refusals(), self.target.pipeline():
+                self.target.begin()
+                if not is_durable:
+                    self.target.execute("SET LOCAL synchronous_commit = off")
+                self.enter()
+            yield
+        except BaseException:
+            if not self.target.closed:
+                self.target.rollback()
+            raise
+        self.target.commit()
+
     def begin_view(self) -> None:
         """All that is read from the source until ``end_view`` is of one moment."""
         self.source.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """``begin_view``, and what the body asks goes along in the same round trip: be told after it."""
+        with self.source.pipeline():
+            self.begin_view()
+            yield
+
     def end_view(self) -> None:
-        self.source.rollback()
+        """By a commit: after a rollback psycopg forgets what it has prepared, and a fence would wait for plans."""
+        if not self.source.closed:
+            self.source.commit()
 
     def copy(self, table: ForumTable, rows: sql.Composable) -> int:
-        """Stream the rows of a query on the source into the target's table; how many there were."""
+        """Stream the rows of a query on the source, in the open view, into the target's table; how many there were."""
         out = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(rows)
         into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
             sql.Identifier(table.name), table.column_list()
         )
-        with self.source.transaction(), self.source.cursor() as reader, self.target.cursor() as writer:
+        with self.source.cursor() as reader, self.target.cursor() as writer:
             with reader.copy(out) as data, writer.copy(into) as copy:
                 for block in data:
                     copy.write(block)

@@ -1,5 +1,6 @@
 """How far a mover has come with each table, kept on the target in the transactions that add its rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -13,9 +14,12 @@ class ProgressLost(Exception):
 
 @dataclass(slots=True)
 class Progress:
-    """Of one table: keys copied and verified so far; number and content of all its rows, once it is verified."""
+    """Of one table: up to which key it is copied in chunks, keys copied and verified so far; number and content of all
+    its rows, once it is verified.
+    """
 
     table: str
+    last_key: int
     copied_to: int
     is_copied: bool
     verified_to: int
@@ -25,12 +29,12 @@ class Progress:
 
 
 READ_SQL = (
-    "SELECT table_name, copied_to, is_copied, verified_to, is_verified, rows, content FROM copy_progress "
+    "SELECT table_name, last_key, copied_to, is_copied, verified_to, is_verified, rows, content FROM copy_progress "
     "WHERE forum_id = %s"
 )
 BEGIN_SQL = (
-    "INSERT INTO copy_progress (forum_id, table_name, copied_to, is_copied, verified_to, is_verified, rows, content) "
-    "SELECT %s, t, 0, %s, 0, false, 0, 0 FROM unnest(%s::text[]) AS t"
+    "INSERT INTO copy_progress (forum_id, table_name, last_key, copied_to, is_copied, verified_to, is_verified, rows, "
+    "content) SELECT %s, t, k, 0, %s, 0, false, 0, 0 FROM unnest(%s::text[], %s::bigint[]) AS of_table (t, k)"
 )
 SAVE_SQL = (
     "UPDATE copy_progress SET copied_to = %s, is_copied = %s, verified_to = %s, is_verified = %s, rows = %s, "
@@ -38,11 +42,14 @@ SAVE_SQL = (
 )
 
 
-def begin(connection: psycopg.Connection, *, forum: int, is_copied: bool) -> None:
-    """Start anew: nothing is copied, or (the rows being there) everything is and has to be verified only."""
+def begin(connection: psycopg.Connection, *, forum: int, last_keys: Mapping[str, int] | None) -> None:
+    """Start anew: nothing is copied, and ``last_keys`` by table will be the last; None if all rows are there already
+    and have to be verified only.
+    """
+    keys = [0 if last_keys is None else last_keys[table.name] for table in FORUM_TABLES]
     with connection.transaction():
         connection.execute("DELETE FROM copy_progress WHERE forum_id = %s", (forum,))
-        connection.execute(BEGIN_SQL, (forum, is_copied, [table.name for table in FORUM_TABLES]))
+        connection.execute(BEGIN_SQL, (forum, last_keys is None, [table.name for table in FORUM_TABLES], keys))
 
 
 def read(connection: psycopg.Connection, *, forum: int) -> dict[str, Progress]:
@@ -61,8 +68,8 @@ def told(answer: psycopg.Cursor) -> dict[str, Progress]:
     if len(rows) != len(FORUM_TABLES):
         raise ProgressLost(f"The target has notes on {len(rows)} of {len(FORUM_TABLES)} tables")
     return {
-        table: Progress(table, copied_to, is_copied, verified_to, is_verified, number, int(content))
-        for table, copied_to, is_copied, verified_to, is_verified, number, content in rows
+        table: Progress(table, last_key, copied_to, is_copied, verified_to, is_verified, number, int(content))
+        for table, last_key, copied_to, is_copied, verified_to, is_verified, number, content in rows
     }
 
 

@@ -5,16 +5,18 @@ and may change at any time.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from forum_backend.domain.limits import CopyLimits
-from workers.rebalance.pressure import LEAST_REST, Pressure
-from workers.rebalance.prober import Prober
+from workers.rebalance.pressure import ENOUGH, LEAST_REST, Pressure
+from workers.rebalance.prober import CALM_EVERY_S, Prober
 
 MOST_ROWS, LEAST_ROWS, FIRST_ROWS = 5_000, 100, 1_000
 # A small forum is copied before anything could be learnt.
 PROBE_AFTER_S = 0.2
-PAUSE_EVERY_S, PAUSE_S = 4.0, 0.12
+# A pause lasts until enough is known, but no longer than this.
+PAUSE_EVERY_S, LONGEST_PAUSE_S = 4.0, 0.5
 # Waiting is done in slices: there may be other limits, or no time, after each.
 SLICE_S = 0.1
 # So many rows at once that a limit is kept within a quarter of a second.
@@ -93,20 +95,32 @@ class Throttle:
                 return
             self._prober = Prober(self._shards)
             self._prober.start()
-        for sample in self._prober.take():
-            if sample.shard in self._prober.written or sample.is_calm:
-                self._pressure.note(sample.shard, sample.ms, is_calm=sample.is_calm)
+        self._note(self._prober)
         if self._prober.written:
             self._pressure.adapt(self.limits)
         else:
             self._pressure.ease()
 
+    def _note(self, prober: Prober) -> list[str]:
+        """Keep what was measured since; the shards of the calm ones among it."""
+        calm = []
+        for sample in prober.take():
+            if sample.shard in prober.written or sample.is_calm:
+                self._pressure.note(sample.shard, sample.ms, is_calm=sample.is_calm)
+            if sample.is_calm:
+                calm.append(sample.shard)
+        return calm
+
     def _pause(self) -> None:
         """Now and then: nothing for a moment, so that what writes take by themselves is known."""
         if self._prober is None or time.monotonic() - self._paused_at < PAUSE_EVERY_S:
             return
+        calm: Counter[str] = Counter()
+        until = time.monotonic() + LONGEST_PAUSE_S
         self._prober.pause(True)
-        time.sleep(PAUSE_S)
+        while min(calm[shard] for shard in self._shards) < ENOUGH and time.monotonic() < until:
+            time.sleep(CALM_EVERY_S)
+            calm.update(self._note(self._prober))
         self._prober.pause(False)
         self._paused_at = time.monotonic()
 

@@ -3,14 +3,17 @@
 import time
 from dataclasses import dataclass, replace
 
+import psycopg
 from psycopg import sql
 
 from forum_backend.services.forum_rows import CONTENT, FORUM_TABLES, ForumTable
 from workers.rebalance import progress
-from workers.rebalance.copy import next_range
+from workers.rebalance.copy import ask_range, told_range
 from workers.rebalance.flow import Flow
 from workers.rebalance.mover import Mover
 from workers.rebalance.progress import Progress
+
+type Content = tuple[int, int]
 
 RANGE = 5_000
 END = 2**63 - 1
@@ -54,14 +57,14 @@ def verify(mover: Mover) -> bool:
 
 def verify_range(flow: Flow, table: ForumTable, done: Progress, *, size: int) -> list[int]:
     """The next range: keys of rows that differ (they are in the log now, to be copied again)."""
-    flow.begin_view()
     try:
-        upper, keys = next_range(flow, table, above=done.verified_to, size=size)
+        with flow.asking():
+            asked = ask_range(flow, table, above=done.verified_to, size=size)
+        upper, keys = told_range(asked)
         is_last = keys < size
         everything = Range(table, done.verified_to, END if is_last else upper, [])
         where = replace(everything, dirty=dirty_in(flow, everything))
-        clean_there = content_of(flow, where, on_target=False)
-        clean_here = content_of(flow, where, on_target=True)
+        clean_there, clean_here = contents_of(flow, where)
         differing = [] if clean_there == clean_here else differing_keys(flow, where)
     finally:
         flow.end_view()
@@ -70,9 +73,9 @@ def verify_range(flow: Flow, table: ForumTable, done: Progress, *, size: int) ->
             "INSERT INTO changed_row (forum_id, table_name, row_id) SELECT %s, %s, unnest(%s::bigint[])",
             (flow.forum, table.name, differing),
         )
-    rows, content = content_of(flow, everything, on_target=True) if where.dirty else clean_here
+    rows, hashed = content(flow.target.execute(content_query(flow, everything))) if where.dirty else clean_here
     done.verified_to, done.is_verified = upper, is_last
-    done.rows, done.content = done.rows + rows, done.content + content
+    done.rows, done.content = done.rows + rows, done.content + hashed
     progress.save(flow.target, forum=flow.forum, progress=done)
     return differing
 
@@ -86,10 +89,23 @@ def dirty_in(flow: Flow, where: Range) -> list[int]:
     return [row[0] for row in flow.source.execute(query, (flow.forum, where.table.name, where.lower, where.upper))]
 
 
-def content_of(flow: Flow, where: Range, *, on_target: bool) -> tuple[int, int]:
-    """Number and content of the clean rows of a range on one side."""
-    connection = flow.target if on_target else flow.source
-    row = connection.execute(sql.SQL("SELECT {} FROM ({}) r").format(CONTENT, rows_in(flow.forum, where))).fetchone()
+def contents_of(flow: Flow, where: Range) -> tuple[Content, Content]:
+    """Number and content of the clean rows of a range on the source and on the target, which work at the same time."""
+    query = content_query(flow, where)
+    with flow.source.pipeline(), flow.target.pipeline():
+        there = flow.source.execute(query)
+        flow.target.tell()
+        here = flow.target.execute(query)
+    return content(there), content(here)
+
+
+def content_query(flow: Flow, where: Range) -> sql.Composed:
+    return sql.SQL("SELECT {} FROM ({}) r").format(CONTENT, rows_in(flow.forum, where))
+
+
+def content(answer: psycopg.Cursor) -> Content:
+    """What ``content_query`` asked for."""
+    row = answer.fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 

@@ -5,6 +5,8 @@ from django.db import models
 from forum_backend.data.shard.managers import ForumManager
 from forum_backend.domain.moves import OwnershipMode
 
+NO_LAST_KEY = 2**63 - 1
+
 
 class Ownership(models.Model):
     """The shard's own word on a forum; the only one that counts. Changed by the shard's functions alone."""
@@ -41,12 +43,17 @@ class ChangedRow(models.Model):
 
     class Meta:
         db_table = "changed_row"
-        indexes = [models.Index("forum_id", "id", name="changed_row_forum")]
+        indexes = [
+            models.Index("forum_id", "id", name="changed_row_forum"),
+            # A chunk asks for the entries of its own rows; without it each would read the log of the whole forum.
+            models.Index("forum_id", "table_name", "row_id", name="changed_row_of_row"),
+        ]
 
 
 class CopyProgress(models.Model):
     """How far a move has come with one table of an incoming forum, saved in the transactions that add its rows.
 
+    ``last_key`` is the highest key there was when logging began: rows above it are in the log, all of them.
     ``rows`` and ``content`` (a sum of hashes) are those of all rows here, once they were verified; from then on each
     transaction that changes rows keeps them exact, so that nobody has to read them all under a fence.
     """
@@ -54,6 +61,7 @@ class CopyProgress(models.Model):
     id = models.BigAutoField(primary_key=True)
     forum_id = models.IntegerField()
     table_name = models.CharField(max_length=40)
+    last_key = models.BigIntegerField(db_default=NO_LAST_KEY)
     copied_to = models.BigIntegerField(default=0)
     is_copied = models.BooleanField(default=False)
     verified_to = models.BigIntegerField(default=0)

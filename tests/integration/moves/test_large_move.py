@@ -1,5 +1,6 @@
 """Rows that change while they are copied, chunk by chunk; differences found and repaired; moves taken back."""
 
+import time
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from forum_backend.data.shard.models import Post, Vote
 from forum_backend.domain.errors import MoveRefused
 from forum_backend.domain.moves import MoveState
 from forum_backend.queries.moves import history_of
+from forum_backend.services.forum_rows import FORUM_TABLES, ForumTable
 from forum_backend.services.forum_write import OpenForum, forum_write
 from forum_backend.services.move_control import cancel_move, pause_move, resume_move, rollback_move
+from forum_backend.services.moves import take_over
 from forum_backend.services.verification import verify_forum
 from routers.directory import Location, directory
 from tests import factories
@@ -34,8 +37,11 @@ from tests.integration.moves.driving import (
     populated,
 )
 from tests.model.path import is_path
-from workers.rebalance import copy, verify
+from workers.rebalance import arm, begin, copy, prepare, verify
+from workers.rebalance.flow import Flow
 from workers.rebalance.leftovers import purge_leftovers
+from workers.rebalance.mover import Mover
+from workers.rebalance.progress import Progress
 from workers.rebalance.runner import drive
 
 BEFORE_THE_FENCE = POINTS[POINTS.index("arm.after") : POINTS.index("fence.gate_closed") + 1]
@@ -108,6 +114,57 @@ def test_a_reply_with_a_lower_id_than_its_parent_finds_it() -> None:
     before = content(place.forum)
     assert drive_to_end(place.plan()).error == ""
     assert content(place.forum) == before
+
+
+def test_a_parent_that_is_written_while_rows_are_copied_is_left_to_the_log() -> None:
+    place = populated()
+    seen: list[Any] = []
+
+    def answer_a_later_post() -> None:
+        later = place.write("written later")
+        forum_write(
+            place.forum,
+            lambda forum: (
+                Post.objects.using(forum.shard).filter(forum_id=place.forum, body="deeper 0").update(parent_id=later.pk)
+            ),
+        )
+        seen.append(content(place.forum))
+
+    move = place.plan()
+    drive(move_id=move.pk, token=move.token, observe=at("copy.before", answer_a_later_post))
+    assert drive_to_end(move).error == ""
+    assert [content(place.forum)] == seen
+
+
+def test_a_copy_ends_however_fast_people_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = populated()
+    chunks: list[int] = []
+
+    def write_more_than_a_chunk(flow: Flow, table: ForumTable, done: Progress, *, size: int) -> int:
+        for number in range(size + 1):
+            place.write(f"meanwhile {len(chunks)}/{number}")
+        chunks.append(copy_chunk(flow, table, done, size=size))
+        return chunks[-1]
+
+    copy_chunk = copy.copy_chunk
+    monkeypatch.setattr(copy, "copy_chunk", write_more_than_a_chunk)
+    move = take_over(move_id=place.plan().pk, now=timezone.now())
+    assert move is not None
+    with Mover(move) as mover:
+        for step in (prepare.STEP, arm.STEP):
+            step.run(mover)
+        place.write("logged, and not above the last key")
+        begin.STEP.run(mover)
+        rows = sum(table.rows for table in content(place.forum).values())
+        mover._deadline = time.monotonic() + 10
+        assert copy.STEP.run(mover), "it runs after those who write"
+    assert len(chunks) <= rows / copy.CHUNK + len(FORUM_TABLES)
+    copied = content_on(place.target, place.forum)["post"].rows
+    Move.objects.filter(pk=move.pk).update(leased_until=None)
+    monkeypatch.undo()
+    assert drive_to_end(move).state == MoveState.CLEANED
+    assert copied < content(place.forum)["post"].rows
+    assert "logged, and not above the last key" in bodies(place.forum)
 
 
 def test_a_difference_is_found_named_and_repaired() -> None:
