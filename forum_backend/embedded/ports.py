@@ -1,7 +1,10 @@
 """Each server's port: chosen once, kept in a file, changed only when a stranger has taken it."""
 
+import os
 import socket
 import threading
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import EmbeddedError
@@ -30,7 +33,11 @@ def is_free(port: int) -> bool:
 
 
 class PortBook:
-    """The ports of one directory's servers."""
+    """The ports of one directory's servers.
+
+    Each directory looks for new ones in a place of its own: the port of a server that died is free for a while, and
+    another set, started beside it just then, must not come by it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -48,7 +55,13 @@ class PortBook:
 
     def _next_free(self) -> int:
         used = set(self._ports.values())
-        for port in range(FIRST_PORT, LAST_PORT + 1):
+        for port in self._from_own_place():
             if port not in used and is_free(port):
                 return port
         raise EmbeddedError(f"no free port between {FIRST_PORT} and {LAST_PORT}")
+
+    def _from_own_place(self) -> Iterator[int]:
+        """All ports, from where this directory begins to look."""
+        first = FIRST_PORT + zlib.crc32(os.fsencode(self._path)) % (LAST_PORT + 1 - FIRST_PORT)
+        yield from range(first, LAST_PORT + 1)
+        yield from range(FIRST_PORT, first)

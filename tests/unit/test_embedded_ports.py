@@ -3,6 +3,10 @@
 import socket
 from pathlib import Path
 
+import pytest
+
+from forum_backend.embedded import ports
+from forum_backend.embedded.errors import EmbeddedError
 from forum_backend.embedded.ports import FIRST_PORT, LAST_PORT, PortBook, is_free, why_not_listen
 
 
@@ -25,3 +29,20 @@ def test_a_taken_port_is_replaced_and_the_new_one_kept(tmp_path: Path) -> None:
         other = PortBook(tmp_path / "ports.json").free_port_for("control")
         assert other != port
     assert PortBook(tmp_path / "ports.json").free_port_for("control") == other
+
+
+def test_each_directory_looks_in_a_place_of_its_own(tmp_path: Path) -> None:
+    names = [tmp_path / f"set {number}" / "ports.json" for number in range(20)]
+    for name in names:
+        name.parent.mkdir()
+    first = {PortBook(name).free_port_for("control") for name in names}
+    assert len(first) > 10, "what one set's dead server leaves is not what the next set takes"
+
+
+def test_the_search_goes_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "LAST_PORT", FIRST_PORT + 3)
+    monkeypatch.setattr(ports, "is_free", lambda port: True)
+    book = PortBook(tmp_path / "ports.json")
+    assert {book.free_port_for(str(number)) for number in range(4)} == set(range(FIRST_PORT, FIRST_PORT + 4))
+    with pytest.raises(EmbeddedError, match="no free port"):
+        book.free_port_for("one more")
