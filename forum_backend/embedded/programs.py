@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from .account import Account
 from .errors import ProgramsMissing
 from .layout import SYSTEM_DIRECTORY
+from .processes import mark_of
 
 OLDEST_POSTGRES, OLDEST_REDIS = 15, 7
 SYSTEM_POSTGRES = (
@@ -131,16 +133,34 @@ def _copy_for_others(name: str, file: Path, tree: Path) -> Path:
 
 
 def _copy(*, tree: Path, target: Path) -> None:
+    """Copy beside the target, then name it so, whole; who comes second to that takes the first one's."""
+    unfinished = target.with_name(f".{target.name}.unfinished-{os.getpid()}")
+    _remove_left(unfinished)
+    try:
+        _copy_whole(tree=tree, target=unfinished)
+        unfinished.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _remove_left(unfinished: Path) -> None:
+    """What processes that died over their copy have left."""
+    for copy in unfinished.parent.glob(f"{unfinished.stem}.unfinished-*"):
+        if copy == unfinished or mark_of(int(copy.name.rpartition("-")[2])) is None:
+            shutil.rmtree(copy, ignore_errors=True)
+
+
+def _copy_whole(*, tree: Path, target: Path) -> None:
     """Keep the folders around the tree as they are: programs find their libraries by relative paths."""
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
     package = tree.parent
-    shutil.copytree(tree, unfinished / package.name / tree.name, ignore=shutil.ignore_patterns("include", "doc"))
+    shutil.copytree(tree, target / package.name / tree.name, ignore=shutil.ignore_patterns("include", "doc"))
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():
-        shutil.copytree(libraries, unfinished / libraries.name)
+        shutil.copytree(libraries, target / libraries.name)
     if (package / ".dylibs").is_dir():
-        shutil.copytree(package / ".dylibs", unfinished / package.name / ".dylibs")
-    for path in (unfinished, *unfinished.rglob("*")):
+        shutil.copytree(package / ".dylibs", target / package.name / ".dylibs")
+    for path in (target, *target.rglob("*")):
         path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-    unfinished.rename(target)
