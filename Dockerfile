@@ -19,4 +19,5 @@ COPY workers ./workers
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER forum
 EXPOSE 8000
-CMD ["uvicorn", "forum_backend.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--ws-per-message-deflate", "false", "--ws-max-size", "4096"]
+# Below warnings the server would write down every websocket's address and client, whatever becomes of its access log.
+CMD ["uvicorn", "forum_backend.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--log-level", "warning", "--ws-per-message-deflate", "false", "--ws-max-size", "16384"]

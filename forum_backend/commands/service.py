@@ -67,7 +67,7 @@ def processes(*, environment: Mapping[str, str], host: str, port: int, workers: 
     web = ["uvicorn", "forum_backend.asgi:application", "--host", host, "--port", str(port)]
     web += ["--workers", str(workers), "--no-access-log", "--ws", "websockets-sansio"]
     # Frames are small and live: compressing each for each follower costs more than it saves.
-    web += ["--ws-per-message-deflate", "false", "--ws-max-size", "4096"]
+    web += ["--ws-per-message-deflate", "false"]
     web += ["--ws-max-size", "16384"]  # clients of a websocket have nothing to say here
     web += ["--timeout-graceful-shutdown", "3", "--log-level", "warning"]
     celery = ["celery", "-A", "workers.app"]

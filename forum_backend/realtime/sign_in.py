@@ -3,7 +3,7 @@
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
@@ -27,14 +27,12 @@ def account_at(scope: dict[str, Any]) -> Account:
 
 
 def token_in(scope: dict[str, Any]) -> str | None:
-    """The token in the header, else among the offered subprotocols, else in the query."""
+    """The token in the header, else among the offered subprotocols; an address with one would end up in logs."""
     header = _header(scope, b"authorization")
     if header.lower().startswith(BEARER):
         return header[len(BEARER) :].strip()
-    offered = [name for name in scope.get("subprotocols", ()) if name.startswith(PROTOCOL)]
-    if offered:
-        return str(offered[0][len(PROTOCOL) :])
-    return next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("token", ())), None)
+    offered = (name for name in scope.get("subprotocols", ()) if name.startswith(PROTOCOL))
+    return next((str(name[len(PROTOCOL) :]) for name in offered), None)
 
 
 def _account_of_session(scope: dict[str, Any]) -> Account | None:

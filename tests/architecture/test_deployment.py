@@ -1,10 +1,13 @@
 """docker-compose.yml and the Dockerfile, held to what the service needs; no Docker engine is asked."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from forum_backend.commands.service import processes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 POSTGRES = {"control", "profiles", "shard_00", "shard_01", "shard_02"}
@@ -56,6 +59,26 @@ def test_the_image_runs_as_an_ordinary_user() -> None:
     assert max(i for i, line in enumerate(lines) if line.startswith("USER")) < next(
         i for i, line in enumerate(lines) if line.startswith("CMD")
     )
+
+
+def web_command_of_the_image() -> list[str]:
+    (line,) = (line for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("CMD "))
+    words: list[str] = json.loads(line.removeprefix("CMD "))
+    return words
+
+
+def web_command_of_the_readme() -> list[str]:
+    (line,) = (line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("    uvicorn "))
+    return line.partition("#")[0].split()
+
+
+@pytest.mark.parametrize("words", [web_command_of_the_image(), web_command_of_the_readme()], ids=["image", "readme"])
+def test_the_web_process_logs_and_takes_no_more_than_the_one_that_up_starts(words: list[str]) -> None:
+    (up,) = (s.argv for s in processes(environment={}, host="x", port=1, workers=1, data=ROOT) if s.name == "web")
+    assert "--no-access-log" in words
+    for option in ("--log-level", "--ws-max-size"):
+        assert words.count(option) == up.count(option) == 1
+        assert words[words.index(option) + 1] == up[up.index(option) + 1]
 
 
 def test_every_variable_of_the_example_is_read() -> None:
