@@ -11,13 +11,13 @@ from typing import Any, Self
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from forum_backend.embedded import last_lines, spawn, why_not_listen
+from forum_backend.embedded import last_lines, spawn
 from forum_backend.embedded.account import Account, account_for
-from tests.running import HOST, wait_for
+from tests.ports import HOST, free_port
+from tests.running import wait_for
 
 SEARCHED = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
 STEP_LIMIT_S = 120.0
-PORTS = range(19400, 20400)  # beyond those of the service's web process
 START_LIMIT_S, STOP_LIMIT_S = 10.0, 5.0
 POOL_SIZE = 12
 # What README.md says of PgBouncer. The role's own limits are asked for in SQL.
@@ -103,8 +103,7 @@ class Pooler:
         pool_size: int = POOL_SIZE,
         connect_query: str = "",
     ) -> None:
-        start = PORTS.start + os.getpid() % (len(PORTS) // 2)
-        self.port = next(port for port in range(start, PORTS.stop) if why_not_listen(port, host=HOST) is None)
+        self.port = free_port()
         self.log = folder / "pgbouncer.log"
         self._program, self._folder, self._connect_query = program, folder, connect_query
         self._servers = {name: conninfo_to_dict(address) for name, address in addresses.items()}

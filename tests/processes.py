@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import HOST, free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 30.0
 PAUSE_S = 0.01
@@ -44,6 +46,14 @@ class Relay:
         assert self._process.wait(timeout=10) == 0
         return time.monotonic() - started
 
+    def end(self) -> None:
+        """However it can be: a killed one's lease is waited for by the next."""
+        self._process.terminate()
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
     @property
     def is_running(self) -> bool:
         return self._process.poll() is None
@@ -55,20 +65,14 @@ def relay(*options: str) -> Iterator[Relay]:
     try:
         yield process
     finally:
-        process.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        process.end()
 
 
 @contextmanager
 def web(application: str, **environment: str) -> Iterator[int]:
     """A web process with this application; gives its port once it answers."""
     port = free_port()
-    words = ["--host", "127.0.0.1", "--port", str(port), "--ws", "websockets-sansio", "--log-level", "warning"]
+    words = ["--host", HOST, "--port", str(port), "--ws", "websockets-sansio", "--log-level", "warning"]
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", application, *words, "--timeout-graceful-shutdown", "2"],
         cwd=ROOT,
@@ -90,4 +94,4 @@ def web(application: str, **environment: str) -> Iterator[int]:
 def _answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((HOST, port)) == 0

@@ -1,59 +1,22 @@
 """The page lane in a real process, and pages while a shard is away."""
 
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
 from forum_backend.embedded import EmbeddedServers
-from tests import factories
-
-
-@contextmanager
-def service() -> Iterator[httpx.Client]:
-    """A web process of this service on a port of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "forum_backend.asgi:application",
-        "--port",
-        str(port),
-        "--no-access-log",
-    ]
-    process = subprocess.Popen(command, env=os.environ)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            _wait_until_ready(client, process)
-            yield client
-    finally:
-        process.terminate()
-        process.wait(timeout=15)
-
-
-def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            client.get("/sign-in")
-        except httpx.TransportError:
-            continue
-        return
-    pytest.fail("the web process did not come up")
+from tests import factories, processes
 
 
 @pytest.fixture(scope="module")
 def web() -> Iterator[httpx.Client]:
-    with service() as client:
+    """A web process of this service on a port of its own."""
+    with (
+        processes.web("forum_backend.asgi:application") as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
+    ):
         yield client
 
 
