@@ -1,7 +1,8 @@
 """Starts the servers of a test run, migrates them, and opens the databases to all tests.
 
 Nothing is rolled back or flushed between tests: as in production, what keeps tests apart is that each has forums
-and users of its own. Coroutine tests run in an event loop of their own, with a time limit.
+and users of its own. Coroutine tests run in an event loop of their own, with a time limit. Where a run has several
+processes, each has servers of its own, and the one that hands out the tests has none.
 """
 
 import asyncio
@@ -14,25 +15,32 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from forum_backend.embedded import EmbeddedServers
 
+# How long an example takes says nothing while other processes want the same cores.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
 COROUTINE_LIMIT_S = 120
 SERVERS = pytest.StashKey[EmbeddedServers]()
+ADDRESSES = pytest.StashKey[dict[str, str]]()
 DIRECTORY = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.option.collectonly:
+    if config.option.collectonly or getattr(config.option, "dist", "no") != "no":
         return
     directory = Path(tempfile.mkdtemp(prefix="forum-tests-"))
     directory.chmod(0o711)  # as root, the servers run as another user, who must be able to pass
     config.stash[DIRECTORY] = directory
     config.stash[SERVERS] = servers = EmbeddedServers(directory=directory, shards=3, durable=False)
     servers.start()
+    config.stash[ADDRESSES] = servers.environment()
     os.environ.update(
-        servers.environment(),
+        config.stash[ADDRESSES],
         DJANGO_SETTINGS_MODULE="forum_backend.settings",
         SECRET_KEY="for-tests-only",
         LOG_LEVEL="WARNING",
@@ -43,11 +51,31 @@ def pytest_configure(config: pytest.Config) -> None:
     django.setup()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After the fixtures; a process of several is ended soon after it has said that it is finished."""
+    _destroy(session.config)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
+    """Where there was no session to finish."""
+    _destroy(config)
+
+
+def _destroy(config: pytest.Config) -> None:
     servers = config.stash.get(SERVERS, None)
     if servers is not None:
+        del config.stash[SERVERS]
         servers.destroy()
         shutil.rmtree(config.stash[DIRECTORY], ignore_errors=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where a run has several processes."""
+    from tests.distribution import ByFile
+
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -94,6 +122,13 @@ def _no_broken_connections(request: pytest.FixtureRequest) -> Iterator[None]:
         connections.close_all()
         for alias in connections.databases:
             health.answered(alias)
+
+
+@pytest.fixture(autouse=True)
+def _addresses_stay(pytestconfig: pytest.Config) -> Iterator[None]:
+    """No server came back on another port, where neither this process nor those it started would look for it."""
+    yield
+    assert pytestconfig.stash[SERVERS].environment() == pytestconfig.stash[ADDRESSES]
 
 
 @pytest.fixture
