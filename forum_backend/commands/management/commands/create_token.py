@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from forum_backend.domain.errors import ForumError, Invalid
+from forum_backend.commands.sentences import in_sentences
 from forum_backend.services.accounts import create_token, ensure_user
 
 
@@ -16,12 +16,8 @@ class Command(BaseCommand):
         parser.add_argument("username")
         parser.add_argument("--staff", action="store_true", help="The user becomes staff.")
 
+    @in_sentences()
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
-        try:
-            user = ensure_user(username=options["username"], is_staff=options["staff"], now=now)
-        except Invalid as error:
-            raise CommandError("; ".join(error.fields.values()) or error.detail) from error
-        except ForumError as error:
-            raise CommandError(error.detail) from error
+        user = ensure_user(username=options["username"], is_staff=options["staff"], now=now)
         self.stdout.write(create_token(user=user, now=now))

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from forum_backend.domain.errors import ForumError, Invalid
+from forum_backend.commands.sentences import in_sentences
 from forum_backend.services.accounts import ensure_user
 
 
@@ -17,14 +17,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--username", default="admin")
 
+    @in_sentences()
     def handle(self, *args: Any, **options: Any) -> None:
         password = os.environ.get("STAFF_PASSWORD", "")
         if not password:
             raise CommandError("Set STAFF_PASSWORD in the environment")
-        try:
-            user = ensure_user(username=options["username"], is_staff=True, password=password, now=timezone.now())
-        except Invalid as error:
-            raise CommandError("; ".join(error.fields.values()) or error.detail) from error
-        except ForumError as error:
-            raise CommandError(error.detail) from error
+        user = ensure_user(username=options["username"], is_staff=True, password=password, now=timezone.now())
         self.stdout.write(f"{user.username} is staff")

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from forum_backend.domain.errors import ForumError
+from forum_backend.commands.sentences import in_sentences
 from forum_backend.queries.forums import forum_by
 from forum_backend.services.export_disqus import export_forum
 
@@ -21,13 +21,12 @@ class Command(BaseCommand):
         parser.add_argument("forum", help="The forum's slug or number.")
         parser.add_argument("--output", metavar="FILE", help="Write here; the file appears when it is whole.")
 
+    @in_sentences()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             forum = forum_by(slug_or_id=options["forum"])
             with _output(options["output"]) as stream:
                 posts = export_forum(forum, stream)
-        except ForumError as error:
-            raise CommandError(str(error)) from error
         except BrokenPipeError as error:
             raise CommandError("The reader of the export went away") from error
         except OSError as error:

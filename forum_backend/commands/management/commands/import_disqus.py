@@ -10,6 +10,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from forum_backend.commands.sentences import in_sentences
 from forum_backend.domain.errors import ForumError
 from forum_backend.services.import_disqus import ImportReport, Remark, import_file
 
@@ -31,6 +32,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="Print the report as one JSON object.")
 
+    @in_sentences()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with _opened(options["file"]) as stream, _Bar(sys.stderr, _size_of(stream)) as bar:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from forum_backend.commands.sentences import in_sentences
 from forum_backend.services.schema import SchemaState, migrate_everything, schema_states
 
 
@@ -16,6 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="Only look; exit with 1 if a database is behind.")
         parser.add_argument("--json", action="store_true", help="Print the state of each database as JSON.")
 
+    @in_sentences()
     def handle(self, *args: Any, **options: Any) -> None:
         def progress(state: SchemaState) -> None:
             if not options["json"]:

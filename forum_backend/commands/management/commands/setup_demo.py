@@ -4,10 +4,10 @@ import dataclasses
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from forum_backend.domain.errors import ForumError
+from forum_backend.commands.sentences import in_sentences
 from forum_backend.services.demo import DemoReport, set_up_demo
 
 
@@ -18,15 +18,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="Print what was made as JSON.")
 
+    @in_sentences()
     def handle(self, *args: Any, **options: Any) -> None:
         def progress(line: str) -> None:
             if not options["json"]:
                 self.stdout.write(line)
 
-        try:
-            report = set_up_demo(now=timezone.now(), progress=progress)
-        except ForumError as error:
-            raise CommandError(error.detail) from error
+        report = set_up_demo(now=timezone.now(), progress=progress)
         self.stdout.write(json.dumps(dataclasses.asdict(report)) if options["json"] else describe(report))
 
 

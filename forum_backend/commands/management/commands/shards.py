@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from forum_backend.commands.fleet_display import plan_lines
+from forum_backend.commands.sentences import in_sentences
 from forum_backend.data.control.directory.models import Plan, Shard
-from forum_backend.domain.errors import ForumError
 from forum_backend.queries.plans import plan_shape
 from forum_backend.queries.shards import shard_shape, shard_states
 from forum_backend.services.failover import reconcile_shard
@@ -41,11 +41,9 @@ class Command(BaseCommand):
         for action in actions:
             action.add_argument("name", metavar="SHARD", help="such as shard_03")
 
+    @in_sentences()
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            getattr(self, f"_{options['action']}")(options)
-        except ForumError as error:
-            raise CommandError(error.detail) from error
+        getattr(self, f"_{options['action']}")(options)
 
     def _list(self, options: dict[str, Any]) -> None:
         states = shard_states()
