@@ -21,7 +21,7 @@ from forum_backend.services.accounts import Account
 from forum_backend.services.crossing import in_service_thread
 from forum_backend.services.move_control import cancel_move, pause_move, resume_move, rollback_move
 from forum_backend.services.moves import request_move
-from forum_backend.services.verification import verify_forum
+from forum_backend.services.verification import verify_alone
 
 MAX_MOVE_DIGITS = 18
 
@@ -184,12 +184,15 @@ async def rollback(request: HttpRequest, move_id: str) -> Status[dict[str, Any]]
 
 @router.post("/forums/{forum}/verify", response=dict[str, Any], summary="Read every row of a forum")
 async def verify(request: HttpRequest, forum: str) -> dict[str, Any]:
-    """How many rows, and the hash of their content, by table; beside what its last move verified."""
+    """How many rows, and the hash of their content, by table; beside what its last move verified.
+
+    One forum at a time: 503 while another one is read.
+    """
     return await in_service_thread(_verified, forum)
 
 
 def _verified(forum: str) -> dict[str, Any]:
-    return verify_forum(forum_by(slug_or_id=forum)).shape()
+    return verify_alone(forum_by(slug_or_id=forum)).shape()
 
 
 async def _asked(service: Callable[..., Move], **request: Any) -> dict[str, Any]:
