@@ -14,6 +14,8 @@ from routers.redirect import MAX_HOPS, follow, moved_away
 from routers.refusals import is_connection_lost
 from routers.registry import registry
 
+# A shard is these only for a forum that it has owned at that epoch.
+TAKEN_OVER = (OwnershipMode.OWNER, OwnershipMode.FENCED, OwnershipMode.DEPARTED)
 OWNERSHIP_SQL = "SELECT mode, epoch, went_to, went_epoch FROM ownership WHERE forum_id = %s"
 
 
@@ -68,14 +70,18 @@ def redirect_of_read(ownership: Ownership, *, forum: int, location: Location) ->
 
 
 def _activated_target(fenced: Ownership, forum: int) -> Location | None:
-    """The target of a fenced forum if it owns the forum already. A target that does not answer took no writes."""
+    """Where to read on if the target of a fenced forum has taken it over, or even handed it on; None if it has not.
+
+    A target that does not answer took no writes, unless the directory has heard of its having the forum.
+    """
     if fenced.went_to is None or fenced.went_epoch is None:
         return None
     try:
         target = ownership_on(registry.ensure(fenced.went_to), forum)
     except ShardUnavailable:
-        return None
-    if target.mode == OwnershipMode.OWNER and target.epoch >= fenced.went_epoch:
+        known = directory.reload(forum)
+        return known if known.epoch >= fenced.went_epoch else None
+    if target.mode in TAKEN_OVER and target.epoch >= fenced.went_epoch:
         return directory.correct(forum, Location(fenced.went_to, target.epoch))
     return None
 

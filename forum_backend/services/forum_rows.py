@@ -96,15 +96,17 @@ def digest(connection: psycopg.Connection, forum: int) -> dict[str, Digest]:
     return {name: Digest(count, int(content)) for name, count, content in rows}
 
 
-def purge_chunk(connection: psycopg.Connection, *, forum: int, epoch: int, token: int, mode: OwnershipMode) -> int:
-    """Delete one bounded chunk of a forum's rows, children first, in a transaction of its own; 0 when none are left.
+def purge_chunk(
+    connection: psycopg.Connection, *, forum: int, epoch: int, token: int, mode: OwnershipMode, size: int
+) -> int:
+    """Delete up to ``size`` of a forum's rows, children first, in a transaction of its own; 0 when none are left.
 
     The shard refuses unless it still is in ``mode`` at this epoch for this token.
     """
     with connection.transaction():
         enter_as_mover(connection, forum=forum, epoch=epoch, token=token, mode=mode)
         for table in reversed(FORUM_TABLES):
-            deleted = _delete(connection, table, forum)
+            deleted = _delete(connection, table, forum, size=min(size, PURGE_CHUNK))
             if deleted:
                 return deleted
         return connection.execute(
@@ -113,10 +115,10 @@ def purge_chunk(connection: psycopg.Connection, *, forum: int, epoch: int, token
         ).rowcount
 
 
-def _delete(connection: psycopg.Connection, table: ForumTable, forum: int) -> int:
+def _delete(connection: psycopg.Connection, table: ForumTable, forum: int, *, size: int) -> int:
     names = {"table": sql.Identifier(table.name), "key": sql.Identifier(table.key)}
     query = sql.SQL("SELECT {key} FROM {table} WHERE forum_id = %s ORDER BY {key} DESC LIMIT %s").format(**names)
-    keys = [row[0] for row in connection.execute(query, (forum, PURGE_CHUNK))]
+    keys = [row[0] for row in connection.execute(query, (forum, size))]
     if keys and table.name == "post":
         # Replies come after what they answer; one that does not (an import may do so) must not hold its parent.
         connection.execute(

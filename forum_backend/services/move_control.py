@@ -21,7 +21,7 @@ def pause_move(*, move_id: int, at: str, now: datetime) -> Move:
     with transaction.atomic(using="default"):
         move = _locked(move_id)
         wanted = checked_pause(at) or (move.state if move.state in PAUSABLE else MoveState.READY)
-        if move.state not in PAUSABLE or not _comes_to(MoveState(move.state), MoveState(wanted)):
+        if move.state not in PAUSABLE or not _comes_to(move, MoveState(wanted)):
             raise MoveRefused(f"Move {move.pk} is {move.state}: it does not come to {wanted} any more")
         return _changed(move, now=now, pause_at=wanted)
 
@@ -51,8 +51,8 @@ def rollback_move(*, move_id: int, requested_by: int | None, now: datetime) -> M
     ``MoveRefused`` if the retention time is over, or if the forum went on since.
     """
     with transaction.atomic(using="default"):
+        token = next_token(get_move(move_id).forum_id)  # first, as movers do: two locks, one order
         move = _locked(move_id)
-        token = next_token(move.forum_id)
         _refuse_unless_reversible(move, now=now)
         # From here on nobody ends the log that the way back lives from: every older token is refused there.
         _claim(move, token=token)
@@ -110,7 +110,9 @@ def _changed(move: Move, *, now: datetime, **changes: Any) -> Move:
     return move
 
 
-def _comes_to(state: MoveState, wanted: MoveState) -> bool:
-    """Whether a move in ``state`` passes ``wanted`` on its way forward, or is there."""
+def _comes_to(move: Move, wanted: MoveState) -> bool:
+    """Whether a move passes ``wanted`` on its way forward, or is there. A rollback has nothing to copy."""
+    if move.rolls_back_id is not None and wanted == MoveState.COPYING:
+        return False
     order = list(MoveState)
-    return order.index(wanted) >= order.index(state)
+    return order.index(wanted) >= order.index(MoveState(move.state))

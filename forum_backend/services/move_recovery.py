@@ -22,8 +22,10 @@ from forum_backend.services.ownership import (
     Limits,
     OwnershipRefused,
     connected,
+    raise_token,
     set_ownership,
 )
+from routers.limited import LimitedConnection
 from routers.refusals import PROMOTED, is_connection_lost
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 LIMITS = Limits(lock_ms=1_000, statement_ms=2_000, idle_ms=2_000)
 GATE_LIMITS = Limits(lock_ms=1_500, statement_ms=2_000, idle_ms=10_000)
 # Under a fence, or past the commit point with the news not told yet.
+SERVING = (OwnershipMode.OWNER, OwnershipMode.FENCED)
 UNSETTLED = frozenset({MoveState.FENCED, MoveState.ACTIVATED})
 
 
@@ -41,7 +44,7 @@ def recover_forum(forum_id: int, *, fenced_on: str | None = None) -> None:
     when that cannot be told now, because the target does not answer.
     """
     move = Move.objects.filter(forum_id=forum_id, state__in=sorted(EXCLUSIVE)).first()
-    if move is None:
+    if move is None or fenced_on not in (None, move.source_id):
         if fenced_on is not None:
             _depart_again(forum_id, fenced_on)
         return
@@ -119,12 +122,17 @@ def _go_back(move: Move, *, reason: str) -> Move:
     # A rollback lives from the log since the target was activated: without it there is nothing to begin anew with.
     is_logging = is_kept or (move.rolls_back_id is not None and not is_last)
     with unavailable(move.source_id), connected(move.source_id, LIMITS) as source:
-        reopen(source, move, capture=is_logging)
+        try:
+            reopen(source, move, capture=is_logging)
+        except OwnershipRefused as refusal:
+            if refusal.ownership.epoch == move.epoch and refusal.ownership.mode in SERVING:
+                raise  # by a newer token
+            return moves.give_up(move, reason=f"{reason}; {move.source_id} does not serve it", now=timezone.now())
         failpoints.reach("settle.reopened")
         retreat = MoveState.CATCHING_UP if is_kept else MoveState.PLANNED
         failed = moves.attempt_failed(move, reason=reason, now=timezone.now(), retreat=retreat)
         if not is_logging:
-            source.execute("DELETE FROM changed_row WHERE forum_id = %s", (move.forum_id,))
+            drop_log(source, move)
     failpoints.reach("settle.after")
     logger.warning(
         "An attempt was undone", extra={"action": "move", "move": move.pk, "forum": move.forum_id, "state": move.state}
@@ -137,10 +145,20 @@ def reopen(source: psycopg.Connection, move: Move, *, capture: bool = False) -> 
     set_ownership(
         source,
         Change(
-            forum=move.forum_id, token=move.token, modes=(OwnershipMode.OWNER, OwnershipMode.FENCED),
+            forum=move.forum_id, token=move.token, modes=SERVING,
             from_epoch=move.epoch, mode=OwnershipMode.OWNER, epoch=move.epoch, capture=capture,
         ),
     )  # fmt: skip
+
+
+def drop_log(source: LimitedConnection, move: Move) -> None:
+    """Nobody needs what the source logged; unless a later mover has armed it meanwhile: that log is its own."""
+    try:
+        with source.transaction():
+            raise_token(source, forum=move.forum_id, token=move.token)
+            source.execute("DELETE FROM changed_row WHERE forum_id = %s", (move.forum_id,))
+    except OwnershipRefused:
+        logger.info("Another mover logs there now", extra={"action": "move", "move": move.pk, "forum": move.forum_id})
 
 
 def _go_forward(move: Move) -> Move:

@@ -7,9 +7,9 @@ import psycopg
 from forum_backend.domain.moves import MoveState
 from workers.rebalance.delta import MOST, apply, read_delta, read_log
 from workers.rebalance.flow import Flow, forget
-from workers.rebalance.mover import Mover
+from workers.rebalance.mover import DIFFERED, Mover
 from workers.rebalance.step import Step
-from workers.rebalance.verify import has_begun, verify
+from workers.rebalance.verify import begin_anew, has_begun, verify
 
 BATCH = 2_000
 LAG_SQL = "SELECT count(*) FROM changed_row WHERE forum_id = %s"
@@ -18,6 +18,9 @@ LAG_SQL = "SELECT count(*) FROM changed_row WHERE forum_id = %s"
 def catch_up(mover: Mover) -> bool:
     """Until little is left, then every row is verified; what changes meanwhile is for the time before the fence."""
     flow = mover.forward
+    if mover.move.verdict and DIFFERED in mover.move.verdict:
+        begin_anew(flow)
+        mover.move.verdict = {name: told for name, told in mover.move.verdict.items() if name != DIFFERED}
     if not has_begun(flow):
         while bring_over(flow) == BATCH:
             mover.move.lag = lag_of(flow)

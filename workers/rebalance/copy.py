@@ -21,6 +21,11 @@ from workers.rebalance.mover import Mover
 from workers.rebalance.progress import Progress
 from workers.rebalance.step import Step
 
+# A parent that comes in a later chunk is joined at the end; that update counts the version up to what it is.
+LATER = {
+    ("post", "parent_id"): "CASE WHEN {column} <= {upper} THEN {column} END AS {column}",
+    ("post", "version"): "CASE WHEN parent_id > {upper} THEN {column} - 1 ELSE {column} END AS {column}",
+}
 CHUNK = 5_000
 SLICE = 2_000
 
@@ -81,9 +86,9 @@ def told_range(answer: psycopg.Cursor) -> tuple[int, int]:
 def chunk(forum: int, table: ForumTable, *, lower: int, upper: int) -> sql.Composed:
     """The rows with keys above ``lower`` up to ``upper``, without those inserted since ARMED."""
     columns = sql.SQL(", ").join(
-        sql.SQL("CASE WHEN parent_id <= {} THEN parent_id END AS parent_id").format(sql.Literal(upper))
-        if (table.name, column) == ("post", "parent_id")
-        else sql.Identifier(column)
+        sql.SQL(LATER.get((table.name, column), "{column}")).format(
+            column=sql.Identifier(column), upper=sql.Literal(upper)
+        )
         for column in table.columns
     )
     return sql.SQL(
@@ -97,16 +102,15 @@ def chunk(forum: int, table: ForumTable, *, lower: int, upper: int) -> sql.Compo
 
 
 def join_late_parents(flow: Flow, *, up_to: int) -> None:
-    """Replies with a lower id than what they answer, once all rows are there."""
+    """Replies with a lower id than what they answer, once all rows are there that the log does not have."""
     query = (
         "SELECT id, parent_id FROM post p WHERE forum_id = %s AND parent_id > id AND parent_id <= %s AND NOT EXISTS "
         "(SELECT FROM changed_row c WHERE c.forum_id = p.forum_id AND c.table_name = 'post' "
-        "AND c.is_insert AND c.row_id = p.id)"
+        "AND c.is_insert AND c.row_id IN (p.id, p.parent_id))"
     )
     late = flow.source.execute(query, (flow.forum, up_to)).fetchall()
     for begin in range(0, len(late), SLICE):
         replies, parents = zip(*late[begin : begin + SLICE], strict=True)
-        # The version is the row's own: the trigger that counts it up leaves alone what brings one.
         flow.target.execute(
             "UPDATE post AS p SET parent_id = new.parent_id FROM unnest(%s::bigint[], %s::bigint[]) AS new (id, "
             "parent_id) WHERE p.id = new.id",

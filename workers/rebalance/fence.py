@@ -7,11 +7,14 @@ from workers.rebalance import delta
 from workers.rebalance.catch_up import bring_over
 from workers.rebalance.mover import Mover
 from workers.rebalance.patience import patiently
+from workers.rebalance.ready import make_ready
 from workers.rebalance.sequence import lift_before_fence
 from workers.rebalance.step import Recorded, Step
 
 # What changed while a batch was brought over is less each time, until it is what a few writers do in an instant.
 LAST_ROUNDS, FEW = 4, 30
+# The gate is not held for much longer than a fence may stand.
+FENCE_TRIES = 4
 
 
 def fence(mover: Mover) -> bool:
@@ -19,7 +22,7 @@ def fence(mover: Mover) -> bool:
     warm_up(mover)
     patiently(lambda: close_gate(mover))
     mover.reach("fence.gate_closed")
-    patiently(lambda: raise_fence(mover))
+    patiently(lambda: raise_fence(mover), tries=FENCE_TRIES)
     return True
 
 
@@ -55,4 +58,5 @@ def raise_fence(mover: Mover) -> None:
 
 
 # Recorded before it is done: who finds a fence finds a move that says so.
-STEP = Step("fence", MoveState.READY, MoveState.FENCED, fence, Recorded.BEFORE)
+# A move that was held when it was ready has fallen behind since: it gets ready again.
+STEP = Step("fence", MoveState.READY, MoveState.FENCED, fence, Recorded.BEFORE, rehearse=make_ready)

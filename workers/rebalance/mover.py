@@ -22,6 +22,8 @@ STATEMENT_MS = 20_000
 GRACE_MS = 1_000
 TELL_EVERY_S = 0.25
 KEPT_REPAIRS = 100
+# In a move's verdict: what differed under its fence, until all rows are compared anew.
+DIFFERED = "differed"
 
 
 class BudgetExceeded(Exception):
@@ -141,19 +143,14 @@ class Mover:
             mode=OwnershipMode.INCOMING, epoch=epoch + 1,
         )  # fmt: skip
 
-    def raise_tokens(self) -> dict[str, float]:
-        """A small durable write on each shard, as writers do, and the milliseconds that each took."""
-        took: dict[str, float] = {}
-        for shard, connection in ((self.move.source_id, self.source), (self.move.target_id, self.target)):
+    def fixed_ms(self) -> float:
+        """What a fence takes at least: a durable write on each shard, and as long again for all that is asked there."""
+        took = []
+        for connection in (self.source, self.target):
             began = time.monotonic()
             raise_token(connection, forum=self.move.forum_id, token=self.move.token)
-            took[shard] = (time.monotonic() - began) * 1000
-        return took
-
-    def fixed_ms(self) -> float:
-        """What a fence takes at least: one durable write on the target, two on the source, and reading back."""
-        took = self.raise_tokens()
-        return 4 * max(took.values())
+            took.append((time.monotonic() - began) * 1000)
+        return 4 * max(took)
 
     def copied(self, rows: int, *, seconds: float) -> None:
         """Rows were copied in one transaction: tell of it, and leave room for others."""

@@ -27,9 +27,10 @@ def prepare(mover: Mover) -> bool:
     mover.reach("prepare.incoming")
     if move.rolls_back_id is None and not purged(
         mover.target, forum=move.forum_id, epoch=move.epoch + 1, token=move.token, mode=OwnershipMode.INCOMING,
-        goes_on=mover.goes_on,
+        throttle=mover.throttle, goes_on=mover.goes_on,
     ):  # fmt: skip
         return False
+    mover.unthrottled()
     lift_before_fence(mover.source, mover.target)
     return True
 

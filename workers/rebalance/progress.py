@@ -40,6 +40,9 @@ SAVE_SQL = (
     "UPDATE copy_progress SET copied_to = %s, is_copied = %s, verified_to = %s, is_verified = %s, rows = %s, "
     "content = %s WHERE forum_id = %s AND table_name = %s"
 )
+UNVERIFY_SQL = (
+    "UPDATE copy_progress SET verified_to = 0, is_verified = false, rows = 0, content = 0 WHERE forum_id = %s"
+)
 
 
 def begin(connection: psycopg.Connection, *, forum: int, last_keys: Mapping[str, int] | None) -> None:

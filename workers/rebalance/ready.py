@@ -19,16 +19,21 @@ def make_ready(mover: Mover) -> bool:
         entries, ms = timed_batch(flow)
         mover.move.lag = lag_of(flow)
         mover.move.predicted_window_ms = round(predict(mover, entries=entries, ms=ms), 1)
-        mover.report()
-        if entries < BATCH and mover.move.predicted_window_ms <= settings.MOVE_BUDGET_MS * SHARE_OF_BUDGET:
+        limit_ms = settings.MOVE_BUDGET_MS * SHARE_OF_BUDGET
+        if entries < BATCH and mover.move.predicted_window_ms <= limit_ms:
+            mover.move.throttled_by = ""
             return True
+        mover.move.throttled_by = (
+            f"a fence would take {mover.move.predicted_window_ms:.0f} ms, at most {limit_ms:.0f} may"
+        )
+        mover.report()
         if mover.is_time_up:
             break
     return False
 
 
 def predict(mover: Mover, *, entries: int, ms: float) -> float:
-    """The window: as long as bringing over what waits takes, and three commits that others wait for."""
+    """The window: as long as bringing over what waits takes, and what any fence takes."""
     per_entry = ms / entries if entries else 0.0
     least = mover.fixed_ms()
     return least + per_entry * mover.move.lag

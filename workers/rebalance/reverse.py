@@ -38,6 +38,9 @@ def reverse(mover: Mover) -> bool:
         if found == (OwnershipMode.FENCED, mover.move.epoch):
             depart(mover.source, mover.move)  # a crash took away that it had
             return False
+        if refusal.ownership.epoch == mover.move.epoch + 1 and refusal.ownership.mode != OwnershipMode.INCOMING:
+            mover.rest_s = EVERY_S
+            return False  # by the shard that serves, where a later move logs now: the next round sees it
         return True  # the forum came back or went on: its rows here are another move's
     mover.rest_s = EVERY_S
     return False
@@ -63,10 +66,13 @@ def clean(mover: Mover) -> bool:
     if not has_later(mover.move):
         stop_logging(mover)
     move = mover.move
-    return purged(
+    if not purged(
         mover.source, forum=move.forum_id, epoch=move.epoch, token=move.token, mode=OwnershipMode.DEPARTED,
-        goes_on=mover.goes_on,
-    )  # fmt: skip
+        throttle=mover.throttle, goes_on=mover.goes_on,
+    ):  # fmt: skip
+        return False
+    mover.unthrottled()
+    return True
 
 
 def stop_logging(mover: Mover) -> None:

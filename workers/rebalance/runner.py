@@ -14,9 +14,10 @@ from forum_backend.domain.errors import ForumError, TokenRefused
 from forum_backend.domain.moves import FINAL, PAUSABLE, RESUMABLE, SETTLED, MoveState
 from forum_backend.services import failpoints, moves
 from forum_backend.services.move_recovery import UNSETTLED, settle
+from routers.refusals import is_connection_lost
 from workers.rebalance import activate, arm, begin, catch_up, copy, depart, fence, keep, prepare, ready, reverse
 from workers.rebalance.delta import RowsDiffer
-from workers.rebalance.mover import BudgetExceeded, LogInterrupted, Mover
+from workers.rebalance.mover import DIFFERED, BudgetExceeded, LogInterrupted, Mover
 from workers.rebalance.progress import ProgressLost
 from workers.rebalance.sequence import SequenceTooFar
 from workers.rebalance.step import Recorded, Step
@@ -80,8 +81,11 @@ def walk(mover: Mover, *, deadline: float) -> None:
             settle(move, reason="It was cancelled")
             return
         step = step_of(move, at)
-        if not take(step, mover):
-            break
+        try:
+            if not take(step, mover):
+                break
+        except moves.AskedToWait:
+            continue
         at = step.ends
     if at not in FINAL:
         moves.release(move, not_before=timezone.now() + timedelta(seconds=mover.rest_s) if mover.rest_s else None)
@@ -97,6 +101,8 @@ def step_of(move: Move, at: MoveState) -> Step:
 def take(step: Step, mover: Mover) -> bool:
     """One step and its record; whether it is finished."""
     mover.reach(f"{step.name}.before")
+    if step.rehearse is not None and not step.rehearse(mover):
+        return False
     if step.recorded is Recorded.BEFORE:
         moves.advance(mover.move, step.ends, now=timezone.now())
         mover.reach(f"{step.name}.recorded")
@@ -112,12 +118,17 @@ def failed(move: Move, error: Exception, *, is_commit_sent: bool) -> None:
     """Rows on their way stay where they are and wait for a later attempt; anything else is undone or completed."""
     if move.state in RESUMABLE and not isinstance(error, ANEW) and not moves.is_last_attempt(move):
         try:
+            if is_connection_lost(error):
+                moves.postpone(move, reason=reason_of(error), now=timezone.now())  # a shard that is away comes back
+                return
             moves.attempt_failed(move, reason=reason_of(error), now=timezone.now(), retreat=MoveState(move.state))
         except EXPECTED as trouble:
             logger.warning(
                 "A move's record was not written", exc_info=trouble, extra={"action": "move", "move": move.pk}
             )
         return
+    if isinstance(error, RowsDiffer):
+        move.verdict = {**(move.verdict or {}), DIFFERED: reason_of(error)}
     settled(move, reason=reason_of(error), is_never_activated=not is_commit_sent)
 
 

@@ -18,10 +18,14 @@ class Recorded(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Bounded, repeatable, refused by the shards when its token is old. ``run`` says whether it is finished."""
+    """Bounded, repeatable, refused by the shards when its token is old. ``run`` says whether it is finished.
+
+    ``rehearse`` says whether the time has come, before anything is recorded.
+    """
 
     name: str
     begins: MoveState
     ends: MoveState
     run: Callable[[Mover], bool]
     recorded: Recorded = Recorded.AFTER
+    rehearse: Callable[[Mover], bool] | None = None

@@ -19,6 +19,7 @@ PROBE_AFTER_S = 0.2
 PAUSE_EVERY_S, LONGEST_PAUSE_S = 4.0, 0.5
 # Waiting is done in slices: there may be other limits, or no time, after each.
 SLICE_S = 0.1
+SHORTEST_S = 1e-6
 # So many rows at once that a limit is kept within a quarter of a second.
 SHARE_OF_SECOND = 0.25
 
@@ -83,10 +84,13 @@ class Throttle:
         return self._pressure.rest if self._prober is not None else LEAST_REST
 
     def _aim(self, rows: int, after_s: float) -> None:
-        """So many rows that the next stretch takes as long as it may; changes by at most two times."""
-        if rows and after_s > 0:
-            stretch_s = self._pressure.stretch_s
-            aimed = min(self._rows * 2, max(self._rows // 2, round(rows * stretch_s / after_s)))
+        """So many rows that the next stretch takes as long as it may; changes by at most two times.
+
+        Fewer rows than asked for, as a small table has, say nothing, unless they took too long all the same.
+        """
+        stretch_s = self._pressure.stretch_s
+        if after_s > stretch_s or rows >= self._rows // 2:
+            aimed = min(self._rows * 2, max(self._rows // 2, round(rows * stretch_s / max(after_s, SHORTEST_S))))
             self._rows = min(MOST_ROWS, max(LEAST_ROWS, aimed))
 
     def _learn(self) -> None:

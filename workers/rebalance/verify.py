@@ -37,6 +37,12 @@ def has_begun(flow: Flow) -> bool:
     return any(p.verified_to or p.is_verified for p in found) and not all(p.is_verified for p in found)
 
 
+def begin_anew(flow: Flow) -> None:
+    """No range counts as compared any more."""
+    with flow.writing():
+        flow.target.execute(progress.UNVERIFY_SQL, (flow.forum,))
+
+
 def verify(mover: Mover) -> bool:
     """Range by range until all tables are done; returns False when its time is up."""
     flow = mover.forward
@@ -76,7 +82,8 @@ def verify_range(flow: Flow, table: ForumTable, done: Progress, *, size: int) ->
     rows, hashed = content(flow.target.execute(content_query(flow, everything))) if where.dirty else clean_here
     done.verified_to, done.is_verified = upper, is_last
     done.rows, done.content = done.rows + rows, done.content + hashed
-    progress.save(flow.target, forum=flow.forum, progress=done)
+    with flow.writing(is_durable=False):  # a mover that was overtaken meanwhile writes nothing down
+        progress.save(flow.target, forum=flow.forum, progress=done)
     return differing
 
 

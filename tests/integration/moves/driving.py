@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from forum_backend.data.control.directory.models import ForumPlacement
@@ -135,3 +135,10 @@ def end_movers_connections(shard: str) -> int:
             "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = 'forum_mover'"
         )
         return int(cursor.fetchone()[0])
+
+
+def forget_the_departure(place: Populated) -> None:
+    """What a crash of the source does that loses its last, unforced commit: the fence is there again."""
+    with transaction.atomic(using=place.source), connections[place.source].cursor() as cursor:
+        cursor.execute("SELECT set_config('forum.ownership', %s, true)", [str(place.forum)])
+        cursor.execute("UPDATE ownership SET mode = 'fenced' WHERE forum_id = %s", [place.forum])
