@@ -32,6 +32,10 @@ FACTS = (
 )  # fmt: skip
 
 
+class AskedToWait(Exception):
+    """Somebody asked for a pause, or for the end, just before the fence: look again at what is asked."""
+
+
 def request_move(
     *,
     forum_id: int,
@@ -107,6 +111,8 @@ def _plan(move: Move, *, now: datetime) -> Move:
     try:
         with transaction.atomic(using="default"):
             move.token = next_token(move.forum_id)
+            if ForumPlacement.objects.filter(pk=move.forum_id, epoch__gt=move.epoch).exists():
+                raise MoveRefused(f"Forum {move.forum_id} has just been moved: ask again")
             move.save(force_insert=True)
             record_status(type="move.planned", data=move_shape(move), now=now, move_id=move.pk)
     except IntegrityError as error:
@@ -176,7 +182,13 @@ def _see_what_is_asked(move: Move, *, left: str) -> None:
 
 
 def _compare_and_set(move: Move, **changes: Any) -> None:
-    found = Move.objects.filter(pk=move.pk, state=move.state, token=move.token).update(**changes)
+    mine = Move.objects.filter(pk=move.pk, state=move.state, token=move.token)
+    if changes.get("state") == MoveState.FENCED:  # behind it nobody can be kept to a wish any more
+        found = mine.exclude(pause_at=move.state).exclude(is_cancelled=True).update(**changes)
+        if not found and mine.exists():
+            raise AskedToWait
+    else:
+        found = mine.update(**changes)
     if not found:
         raise TokenRefused(f"Move {move.pk} is no longer {move.state} in the hands of mover {move.token}")
     for name, value in changes.items():
@@ -228,13 +240,19 @@ def attempt_failed(move: Move, *, reason: str, now: datetime, retreat: MoveState
     attempts = move.attempts + 1
     facts: dict[str, Any] = {"attempts": attempts, "error": reason[:2000]}
     if is_last_attempt(move):
-        return advance(move, MoveState.ABORTED, now=now, has_leftovers=_has_leftovers(move), **facts)
+        return give_up(move, reason=reason, now=now, attempts=attempts)
     pause_s = min(BACKOFF_S * 2**attempts, LONGEST_BACKOFF_S)
     facts |= {"not_before": now + timedelta(seconds=pause_s), "leased_until": None}
     if move.state != retreat:
         return advance(move, retreat, now=now, **facts)
     _compare_and_set(move, **facts)
     return move
+
+
+def give_up(move: Move, *, reason: str, now: datetime, **facts: Any) -> Move:
+    """ABORTED, for ever; what was copied is taken off the target."""
+    facts |= {"error": reason[:2000], "has_leftovers": _has_leftovers(move)}
+    return advance(move, MoveState.ABORTED, now=now, **facts)
 
 
 def _has_leftovers(move: Move) -> bool:
