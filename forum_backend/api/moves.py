@@ -14,9 +14,9 @@ from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import Forbidden, NotFound
 from forum_backend.domain.moves import MoveState
 from forum_backend.queries.explanation import explain_move
+from forum_backend.queries.fleet_states import fleet_states, silent_shards
 from forum_backend.queries.forums import forum_by
 from forum_backend.queries.moves import get_move, move_page, move_shape
-from forum_backend.queries.shards import shard_states
 from forum_backend.services.accounts import Account
 from forum_backend.services.crossing import in_service_thread
 from forum_backend.services.move_control import cancel_move, pause_move, resume_move, rollback_move
@@ -100,13 +100,15 @@ class MovesOut(Schema):
 
 
 class ShardOut(Schema):
-    """A shard as it was measured last; ``is_down``: it did not answer a moment ago."""
+    """A shard as it was measured last; ``is_down``: it was asked just now, and did not answer."""
 
     name: str
     state: str
     forums_count: int
     rows_count: int
     bytes: int
+    writes_s: float
+    reads_s: float
     is_down: bool
 
 
@@ -135,7 +137,11 @@ router = Router(auth=StaffBearer(), tags=["moves"])
 
 @router.get("/shards", response=ShardsOut, summary="The fleet")
 async def list_shards(request: HttpRequest) -> dict[str, Any]:
-    return {"items": await in_service_thread(shard_states)}
+    return {"items": await in_service_thread(_fleet)}
+
+
+def _fleet() -> list[dict[str, Any]]:
+    return fleet_states(silent=silent_shards())
 
 
 @router.get("/moves", response=MovesOut, summary="Moves, newest first")

@@ -3,7 +3,6 @@
 from typing import Any
 
 from forum_backend.data.control.directory.models import Shard
-from routers.health import health
 
 MAX_SHARDS = 10_000
 
@@ -20,6 +19,5 @@ def shard_shape(shard: Shard) -> dict[str, Any]:
 
 
 def shard_states() -> list[dict[str, Any]]:
-    """All shards by name, and whether this process failed to reach them when it last tried (``is_down``)."""
-    shards = Shard.objects.exclude(state=Shard.State.REMOVED)[:MAX_SHARDS]
-    return [{**shard_shape(shard), "is_down": health.is_down(shard.name)} for shard in shards]
+    """All shards by name; whether they answer only asking them tells (``fleet_states``)."""
+    return [shard_shape(shard) for shard in Shard.objects.exclude(state=Shard.State.REMOVED)[:MAX_SHARDS]]

@@ -8,13 +8,10 @@ from django.db import connections, transaction
 from forum_backend.data.control.directory.models import Shard
 from forum_backend.domain.moves import OwnershipMode
 from forum_backend.queries.fleet_states import fleet_states
-from forum_backend.queries.shards import shard_states
 from forum_backend.services.fleet_news import tell_fleet
 from forum_backend.services.forum_rows import FORUM_TABLES
 from routers.fanout import fan_out
 from routers.registry import registry
-
-__all__ = ["measure_shards", "shard_states"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Moves and shards over HTTP: for staff, with problems for errors."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -75,6 +75,15 @@ async def test_only_staff_may_look() -> None:
                 assert (await http.get(path)).status_code == status
             asked = {"forum": "1", "target": "shard_01"}
             assert (await http.post("/moves", json=asked)).status_code == status
+
+
+async def test_a_shard_that_died_a_moment_ago_is_listed_as_such(kill: Callable[[str], None]) -> None:
+    async with client(is_staff=True) as http:
+        for dead in ([], ["shard_02"]):
+            for shard in dead:
+                await sync_to_async(kill)(shard)
+            shards = (await http.get("/shards")).json()["items"]
+            assert [shard["name"] for shard in shards if shard["is_down"]] == dead
 
 
 async def test_what_is_wrong_is_said() -> None:

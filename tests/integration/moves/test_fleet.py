@@ -15,8 +15,9 @@ from django.utils import timezone
 from forum_backend.data.control.directory.models import Shard
 from forum_backend.data.control.moves.models import Move, StatusEvent
 from forum_backend.domain.moves import MoveState
+from forum_backend.queries.shards import shard_states
 from forum_backend.queries.streams import STATUS_STREAM
-from forum_backend.services.shards import measure_shards, shard_states
+from forum_backend.services.shards import measure_shards
 from tests import factories
 from tests.integration.moves.driving import drive_to_end, populated
 
@@ -50,7 +51,22 @@ def test_a_dead_shard_keeps_its_figures(kill: Callable[[str], None]) -> None:
     dead = Shard.objects.get(pk="shard_02")
     assert (dead.bytes, dead.forums_count, dead.measured_at) == (old.bytes, old.forums_count, old.measured_at)
     assert Shard.objects.get(pk="shard_00").measured_at == later
-    assert [state["name"] for state in shard_states() if state["is_down"]] == ["shard_02"]
+
+
+def answers_by_shard() -> dict[str, str]:
+    """The third column of what `shards list` prints."""
+    rows = [line.split() for line in output_of("shards", "list").splitlines()]
+    assert rows[0][:3] == ["SHARD", "STATE", "ANSWERS"]
+    return {row[0]: row[2] for row in rows[1:]}
+
+
+def test_a_shard_that_died_a_moment_ago_is_listed_as_such(kill: Callable[[str], None]) -> None:
+    """Nobody in this process has met it since: it is asked."""
+    assert set(answers_by_shard().values()) == {"yes"}
+    kill("shard_02")
+    assert [name for name, answers in answers_by_shard().items() if answers == "no"] == ["shard_02"]
+    listed = json.loads(output_of("shards", "list", "--json"))
+    assert [shard["name"] for shard in listed if shard["is_down"]] == ["shard_02"]
 
 
 def test_transitions_are_published_in_order() -> None:

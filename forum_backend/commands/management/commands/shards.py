@@ -10,8 +10,9 @@ from django.utils import timezone
 from forum_backend.commands.fleet_display import plan_lines
 from forum_backend.commands.sentences import in_sentences
 from forum_backend.data.control.directory.models import Plan, Shard
+from forum_backend.queries.fleet_states import fleet_states, silent_shards
 from forum_backend.queries.plans import plan_shape
-from forum_backend.queries.shards import shard_shape, shard_states
+from forum_backend.queries.shards import shard_shape
 from forum_backend.services.failover import reconcile_shard
 from forum_backend.services.fleet_changes import add_shard, drain_shard, remove_shard, stop_draining
 from forum_backend.services.plans import drain_on
@@ -24,7 +25,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        listing = actions.add_parser("list", help="all shards with the load measured last")
+        listing = actions.add_parser("list", help="all shards with the load measured last, and whether they answer")
         add = actions.add_parser("add", help="take a database into the fleet: migrates it, checks it, announces it")
         drain = actions.add_parser("drain", help="move all forums off a shard; beat goes on until it is empty")
         remove = actions.add_parser("remove", help="take a shard that is empty out of use")
@@ -46,14 +47,17 @@ class Command(BaseCommand):
         getattr(self, f"_{options['action']}")(options)
 
     def _list(self, options: dict[str, Any]) -> None:
-        states = shard_states()
+        states = fleet_states(silent=silent_shards())
         if options["json"]:
             self.stdout.write(json.dumps(states))
             return
-        row = "{name:<12} {state:<9} {forums_count:>8} {rows_count:>12} {size:>9}"
-        self.stdout.write(row.format(name="SHARD", state="STATE", forums_count="FORUMS", rows_count="ROWS", size="MB"))
-        for state in states:
-            self.stdout.write(row.format(**state, size=f"{state['bytes'] / MEGABYTE:.1f}"))
+        row = "{:<12} {:<9} {:<8} {:>8} {:>12} {:>9}"
+        self.stdout.write(row.format("SHARD", "STATE", "ANSWERS", "FORUMS", "ROWS", "MB"))
+        for shard in states:
+            answers, size = "no" if shard["is_down"] else "yes", f"{shard['bytes'] / MEGABYTE:.1f}"
+            self.stdout.write(
+                row.format(shard["name"], shard["state"], answers, shard["forums_count"], shard["rows_count"], size)
+            )
 
     def _add(self, options: dict[str, Any]) -> None:
         shard = add_shard(name=options["name"], dsn=options["dsn"], now=timezone.now())
