@@ -13,20 +13,19 @@ import pytest
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.moves import MoveState
 from tests.integration.moves.driving import content, owners, populated
+from tests.integration.web.fleet import end_moves
 
 CELERY = [sys.executable, "-m", "celery", "-A", "workers.app"]
 ROOT = Path(__file__).parents[3]
 TIME_LIMIT_S = 60.0
-# Moves that other tests left half way take nobody's place.
-SETTINGS = {
-    "MOVE_RETENTION_S": "0", "MOVE_BUDGET_MS": "1500", "MOVES_PER_SHARD": "1000", "MOVES_AT_ONCE": "1000",
-}  # fmt: skip
+SETTINGS = {"MOVE_RETENTION_S": "0", "MOVE_BUDGET_MS": "1500", "MOVE_LEASE_S": "2"}
 type Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts Celery processes, each in a session of its own, and ends them."""
+    """Starts Celery processes, each in a session of its own, and ends them; they find no move of another test."""
+    end_moves()
     running: list[subprocess.Popen[bytes]] = []
 
     def starter(*words: str) -> "subprocess.Popen[bytes]":
