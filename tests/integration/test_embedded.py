@@ -19,7 +19,7 @@ from forum_backend.embedded import AlreadyRunning, DirectoryUnusable, EmbeddedEr
 from forum_backend.embedded.account import account_for
 from forum_backend.embedded.files import read_json
 from forum_backend.embedded.layout import prepare_layout
-from forum_backend.embedded.processes import mark_of, wait_until
+from forum_backend.embedded.processes import MarkBook, mark_of, wait_until
 from forum_backend.embedded.programs import find_postgres, find_valkey
 
 POSTGRES_URLS = ("DATABASE_URL", "PROFILES_DATABASE_URL")
@@ -65,10 +65,11 @@ def made_once(directory: Path) -> Iterator[EmbeddedServers]:
 
 
 @pytest.fixture
-def servers(made_once: EmbeddedServers) -> EmbeddedServers:
+def servers(made_once: EmbeddedServers, directory: Path) -> EmbeddedServers:
     """All of them up, whatever the test before did."""
-    made_once.stop()
-    made_once.start()
+    if MarkBook(directory / "servers.json").alive().keys() != set(made_once.names):
+        made_once.stop()
+        made_once.start()
     for url in postgres_urls(made_once):
         execute(url, "DROP TABLE IF EXISTS kept, thing")
     redis.Redis.from_url(made_once.environment()["REDIS_URL"]).flushall()

@@ -146,10 +146,10 @@ def test_counting_is_bounded_and_costs_less_than_a_microsecond() -> None:
         counts.count(forum)
     assert counts.take() == {1: 2, 2: 1}
     number = 100_000
-    began = time.perf_counter()
+    began = time.thread_time()  # others may have the processor meanwhile
     for _ in range(number):
         counts.count(7)
-    assert (time.perf_counter() - began) / number < 1e-6
+    assert (time.thread_time() - began) / number < 1e-6
     assert counts.take() == {7: number}
 
 

@@ -41,6 +41,7 @@ def write_soon(place: Populated) -> None:
         except Unavailable:
             assert time.monotonic() < deadline, "the forum did not come back"
             recover_quietly(place)
+            time.sleep(0.02)
         else:
             return
 
