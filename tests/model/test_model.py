@@ -5,8 +5,8 @@ import pytest
 from forum_backend.domain.moves import TRANSITIONS
 from tests.model.explore import BACK, LOST, TWO_OWNERS, explore
 from tests.model.mover import UNEQUAL
-from tests.model.mutants import CLEAN, MUTANTS, counterexample, explored, told
-from tests.model.path import edges, first_stray, is_path
+from tests.model.mutants import CLEAN, MUTANTS, ROLLED_BACK, counterexample, explored, told
+from tests.model.path import EDGES, first_stray, is_path
 from tests.model.shards import OLD_TOKEN
 from tests.model.writers import UNDER_LOCK
 
@@ -53,8 +53,12 @@ def test_what_a_mutant_breaks_in_the_end_is_data(name: str, passes_over: set[str
     assert found.violations.keys() & {LOST, BACK, UNEQUAL, TWO_OWNERS}
 
 
+def test_a_trace_is_held_against_all_that_the_model_does() -> None:
+    assert explored(ROLLED_BACK).edges == EDGES
+
+
 def test_the_code_has_the_transitions_of_the_model() -> None:
-    in_the_model = {(before, after) for _, before, after in edges()}
+    in_the_model = {(before, after) for _, before, after in EDGES}
     assert in_the_model == {(before.value, after.value) for before in TRANSITIONS for after in TRANSITIONS[before]}
 
 
