@@ -8,6 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Changes whenever the environment has been made anew from the lock.
 STAMP := $(VENV)/.from-lock
+# All tests run in two processes, each with servers of its own; ARGS=-n0 has them in one, as a selection is, which then
+# is ready sooner.
+TWO_PROCESSES := -n 2 --max-worker-restart 0
+SELECTING := -k% -m% -n% -p% tests% --co --collect-only --pdb
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help run setup test lint format lock bench demonstration clean
@@ -20,8 +24,8 @@ run: $(STAMP) ## Start the whole service; Ctrl-C stops it
 
 setup: $(STAMP) ## Only make the environment
 
-test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## Run the tests, or with ARGS="-k fence" some
+	$(BIN)/python -m pytest $(if $(filter $(SELECTING),$(ARGS)),,$(TWO_PROCESSES)) $(ARGS)
 
 lint: $(STAMP) ## Check style, imports and types
 	$(BIN)/ruff check .
