@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, InterfaceError, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from forum_backend.data.control.directory.models import Shard
@@ -37,7 +37,16 @@ class SchemaState:
 
 def schema_states() -> list[SchemaState]:
     """What each database lacks; one that does not answer is reported, not raised."""
+    _learn_shards()
     return _on_all([*_unsharded(), *registry.aliases()], _state, lambda _state: None)
+
+
+def _learn_shards() -> None:
+    """The environment has the shards of the beginning only; while the control database is away they have to do."""
+    try:
+        registry.refresh()
+    except (DatabaseError, InterfaceError):
+        connections["default"].close()
 
 
 def migrate_everything(progress: Callable[[SchemaState], None]) -> list[SchemaState]:
@@ -78,7 +87,7 @@ def _on_all(
 def _and_close(work: Callable[[str], SchemaState], alias: str) -> SchemaState:
     try:
         return work(alias)
-    except (DatabaseError, psycopg.Error) as error:
+    except (DatabaseError, InterfaceError, psycopg.Error) as error:
         return SchemaState(alias, error=str(error).strip().splitlines()[0])
     finally:
         connections[alias].close()
