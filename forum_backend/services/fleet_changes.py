@@ -1,9 +1,12 @@
 """Shards that come and go: added once they are checked, drained by moves, removed once nothing lives there."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.models import Q
@@ -11,17 +14,18 @@ from django.db.models import Q
 from forum_backend.data.control.directory.models import ForumPlacement, Shard
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import Invalid, NotFound, ShardRefused
-from forum_backend.domain.moves import RUNNING, OwnershipMode
+from forum_backend.domain.moves import RUNNING, MoveState, OwnershipMode
 from forum_backend.queries.shards import shard_shape
-from forum_backend.services.forum_rows import FORUM_TABLES
-from forum_backend.services.schema import migrate_shard
+from forum_backend.services.doctor.schema import read_schema, unguarded
+from forum_backend.services.doctor.server import OLDEST_VERSION
+from forum_backend.services.ownership import Limits, connected
+from forum_backend.services.schema import WAITING, migrate_shard
 from forum_backend.services.status_events import record_status
 from routers.addresses import ALIAS, connection_parameters, without_password
 from routers.fanout import fan_out
+from routers.limited import LimitedConnection
 from routers.registry import registry
 
-OLDEST_VERSION = 15
-TRIGGERS = frozenset({"a_forum_guard", "a_forum_guard_of_inserts", "forum_capture", "forum_no_truncate"})
 # A forum whose creation was begun so long ago, and never finished, is not coming any more.
 CREATION_LIMIT = timedelta(days=1)
 
@@ -29,10 +33,7 @@ _IDENTITY = (
     "SELECT (SELECT system_identifier FROM pg_control_system()), current_database(),"
     " current_setting('server_version_num')::int / 10000"
 )
-_TRIGGERS = (
-    "SELECT c.relname, array_agg(t.tgname::text) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-    " WHERE NOT t.tgisinternal AND t.tgenabled = 'O' GROUP BY 1"
-)
+_LOCK = "SELECT pg_advisory_xact_lock(1178946636)"  # of the control database
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,30 @@ def add_shard(*, name: str, dsn: str, now: datetime) -> Shard:
     know. Raises ``Invalid`` for a name or address that is none, ``ShardRefused`` for a database that will not do.
     """
     address = _checked_address(name, dsn)
+    with _one_at_a_time():
+        _refuse_known(name, address)
+        _bring_up(name, dsn)
+        return _enter(name, address, now=now)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two that are added at once would take no notice of each other: of the name, nor of being the same database."""
+    with LimitedConnection.open("default", local=WAITING) as connection, connection.transaction():
+        connection.execute(_LOCK)
+        yield
+
+
+def _refuse_known(name: str, address: str) -> None:
     known = Shard.objects.filter(pk=name).first()
     if known is not None and known.state != Shard.State.REMOVED:
         raise ShardRefused(f"There is a shard {name} already")
     if known is not None and known.dsn != address:
         raise ShardRefused(f"Another database had the name {name} before; redirects still use it: choose another name")
+
+
+def _bring_up(name: str, dsn: str) -> None:
+    """Make the database a shard that only this process knows; undone if it will not do."""
     registry.refresh()  # the new one is compared with all others
     registry.add({name: dsn})
     try:
@@ -66,10 +86,9 @@ def add_shard(*, name: str, dsn: str, now: datetime) -> Shard:
         _check_tables(name)
     except BaseException as error:
         _forget(name)
-        if isinstance(error, (DatabaseError, InterfaceError)):
+        if isinstance(error, (DatabaseError, InterfaceError, psycopg.Error)):
             raise ShardRefused(f"{name} does not answer as it should: {_first_line(error)}") from error
         raise
-    return _enter(name, address, now=now)
 
 
 def _checked_address(name: str, dsn: str) -> str:
@@ -104,12 +123,10 @@ def _identity(alias: str) -> Identity:
 
 def _check_tables(name: str) -> None:
     """Every table is guarded, and nobody's forums are in them: a shard that is added is empty."""
-    with connections[name].cursor() as cursor:
-        cursor.execute(_TRIGGERS)
-        found = {table: set(triggers) for table, triggers in cursor.fetchall()}
-    unguarded = [table.name for table in FORUM_TABLES if not found.get(table.name, set()) >= TRIGGERS]
-    if unguarded:
-        raise ShardRefused(f"{name} lacks triggers on {', '.join(unguarded)}: its schema was changed by hand")
+    with connected(name, Limits()) as connection:
+        found = [finding.found for finding in unguarded(name, read_schema(connection))]
+    if found:
+        raise ShardRefused(f"Triggers of {name} were changed by hand. {'; '.join(found)}")
     living = _owned_on(name)
     if living:
         raise ShardRefused(f"{name} holds forums already, such as {living[0]}")
@@ -188,6 +205,9 @@ def _refuse_if_used(name: str, *, now: datetime) -> None:
         raise ShardRefused(
             f"Move {move.pk} from {move.source_id} to {move.target_id} is {move.state}: wait for its end"
         )
+    left = Move.objects.filter(state=MoveState.ABORTED, has_leftovers=True, target_id=name).first()
+    if left is not None:
+        raise ShardRefused(f"Rows that move {left.pk} had copied are being deleted from {name}: wait for its end")
     answers = fan_out(_owned_on, shards=[registry.ensure(name)]).answers
     if name not in answers:
         raise ShardRefused(f"{name} does not answer: nobody can say that nothing lives there")

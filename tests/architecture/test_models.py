@@ -6,7 +6,7 @@ from django.core.checks import run_checks
 from django.db import connections
 from django.db.models import ForeignKey
 
-from forum_backend.services.fleet_changes import TRIGGERS
+from forum_backend.services.doctor.schema import TRIGGERS
 from routers.application import SHARDS, home_of
 from routers.checks import NOT_OF_A_FORUM
 from routers.registry import registry

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import psycopg
 
 from forum_backend.domain.findings import Finding, Severity
-from forum_backend.services.fleet_changes import OLDEST_VERSION
 
+OLDEST_VERSION = 15
 MEGABYTE = 1024 * 1024
 # Whatever is copied: less than this is no state for a server to be in.
 LEAST_FREE = 256 * MEGABYTE
