@@ -1,36 +1,66 @@
 """Idempotency keys, the fleet's news and sessions are forgotten once they are old, and not before."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from forum_backend.data.control.moves.models import StatusEvent
 from forum_backend.data.shard.models import IdempotencyKey
 from forum_backend.queries.status import last_status_number
 from forum_backend.services import retention
 from forum_backend.services.posts import create_post
 from forum_backend.services.status_events import record_status
 from tests.factories import make_forum, make_thread, make_user, unique
+from workers.app import celery_app
 
 
 def kept_keys(forum: int) -> set[str]:
     return set(IdempotencyKey.objects.in_forum(forum).values_list("key", flat=True))
 
 
-def test_old_keys_are_forgotten_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, author, thread = timezone.now(), make_user(), make_thread(make_forum().forum_id)
-    days = {unique("key"): age for age in (9, 8, 6)}
-    for key, age in days.items():
+@pytest.fixture
+def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for bound in ("FORUMS_A_SHARD", "KEYS_A_FORUM", "ROWS"):
+        monkeypatch.setattr(retention, bound, 1)
+
+
+def with_keys(*days: int, now: datetime) -> tuple[int, list[str]]:
+    """A forum, and its keys, that are so many days old."""
+    author, thread = make_user(), make_thread(make_forum("shard_00").forum_id)
+    keys = [unique("key") for _ in days]
+    for key, age in zip(keys, days, strict=True):
         create_post(thread_id=thread.pk, author_id=author.pk, body="x", key=key, now=now - timedelta(days=age))
-    oldest, old, young = days
-    monkeypatch.setattr(retention, "KEYS_A_FORUM", 1)
-    assert kept_keys(thread.forum_id) == {oldest, old, young}
+    return thread.forum_id, keys
+
+
+def test_old_keys_are_forgotten_however_many_there_are(few_at_a_time: None) -> None:
+    now = timezone.now()
+    made = [with_keys(9, 8, 6, now=now) for _ in range(3)]
     retention.forget_old(now=now)
-    assert kept_keys(thread.forum_id) == {old, young}
+    for forum, (_oldest, _old, young) in made:
+        assert kept_keys(forum) == {young}
+
+
+def test_there_is_an_end_also_where_there_is_more(few_at_a_time: None) -> None:
+    """What is left is for the next run: a task that takes too long is stopped in the middle of something."""
+    now = timezone.now()
     retention.forget_old(now=now)
+    forum, (_oldest, old) = with_keys(9, 8, now=now)
+    retention.forget_old(now=now, time_limit_s=0)
+    assert kept_keys(forum) == {old}
+    assert celery_app.conf.task_soft_time_limit > retention.TIME_LIMIT_S + settings.STATEMENT_TIMEOUT_MS / 1000
+
+
+def test_old_news_are_forgotten_however_many_there_are(few_at_a_time: None) -> None:
+    now = timezone.now()
+    StatusEvent.objects.all().delete()
+    for age in (92, 91, 91, 1):
+        record_status(type="shard.measured", data={}, now=now - timedelta(days=age))
     retention.forget_old(now=now)
-    assert kept_keys(thread.forum_id) == {young}
+    assert [event.at for event in StatusEvent.objects.all()] == [now - timedelta(days=1)]
 
 
 def test_old_sessions_and_news_are_forgotten_and_the_last_number_is_not() -> None:
