@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from forum_backend.domain.errors import ForumError, Invalid, NotAuthenticated, NotFound, Unavailable
+from forum_backend.domain.errors import Forbidden, ForumError, Invalid, NotAuthenticated, NotFound, Unavailable
 
 
 class Close(IntEnum):
@@ -37,6 +37,8 @@ def code_of(error: ForumError) -> tuple[Close, str]:
             return Close.NOT_FOUND, "not_found"
         case NotAuthenticated():
             return Close.SIGN_IN, "not_authenticated"
+        case Forbidden():
+            return Close.REFUSED, "forbidden"
         case Invalid():
             return Close.BAD_REQUEST, "invalid"
         case Unavailable():

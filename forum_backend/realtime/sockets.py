@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from forum_backend.domain.errors import Forbidden, ForumError, InvalidId, NotFound
+from forum_backend.domain.errors import Forbidden, ForumError, InvalidId, NotAuthenticated, NotFound
 from forum_backend.domain.events import ForumDeleted
 from forum_backend.domain.ids import MAX_FORUM_NUMBER
 from forum_backend.domain.snapshots import needs_fresh_snapshot
@@ -27,6 +27,8 @@ FRAMES_TAKEN, FRAME_BYTES = 100, 1024
 CLOSE_LIMIT_S = 60.0
 # Whoever missed more than this begins anew: a snapshot costs less than a long history.
 MOST_REPLAYED = 1_000
+# A socket outlives what was true of its account when it was opened.
+STAFF_EVERY_S = 30.0
 
 
 def refusal_to_resume(*, after: int, last: int) -> str | None:
@@ -74,11 +76,8 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _serve(self) -> None:
         try:
             await self._follow(await self.source())
-        except Forbidden:
-            await self._end(Close.REFUSED, error="forbidden")
         except ForumError as error:
-            close, name = code_of(error)
-            await self._end(close, error=name)
+            await self._end_for(error)
         except (ConnectionError, RuntimeError):
             logger.info("A websocket went away while it was written to", extra={"action": "follow"})
         except Exception:
@@ -155,6 +154,10 @@ class LiveSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _send_text(self, text: str) -> None:
         await self.send(text_data=text)
 
+    async def _end_for(self, error: ForumError) -> None:
+        code, name = code_of(error)
+        await self._end(code, error=name)
+
     async def _end(self, code: Close, *, error: str | None = None) -> None:
         """Say why and close; somebody who reads nothing at all is not waited for longer than a moment."""
         try:
@@ -178,10 +181,31 @@ class ForumSocket(LiveSocket):
 
 
 class StatusSocket(LiveSocket):
-    """`/ws/status`: for staff."""
+    """`/ws/status`: for staff, and only as long as they are."""
+
+    async def connect(self) -> None:
+        await super().connect()
+        self._tasks.append(asyncio.create_task(self._drop_if_no_longer_staff(self._tasks[0])))
 
     async def source(self) -> Source:
+        await self._refuse_others()
+        return StatusSource()
+
+    async def _refuse_others(self) -> None:
         account = await in_service_thread(account_at, dict(self.scope))
         if not account.is_staff:
             raise Forbidden
-        return StatusSource()
+
+    async def _drop_if_no_longer_staff(self, serving: asyncio.Task[None]) -> None:
+        """Who was let in stays while nobody can be asked, as with the control database away."""
+        while True:
+            await asyncio.sleep(STAFF_EVERY_S)
+            try:
+                await self._refuse_others()
+            except (Forbidden, NotAuthenticated) as error:
+                serving.cancel()
+                await self._end_for(error)
+                return
+            except Exception as error:
+                extra = {"action": "follow", "error": type(error).__name__}
+                logger.warning("Whether a follower is staff was not to be found out", extra=extra)
