@@ -1,6 +1,8 @@
 """docker-compose.yml and the Dockerfile, held to what the service needs; no Docker engine is asked."""
 
+import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,46 @@ def test_the_web_process_logs_and_takes_no_more_than_the_one_that_up_starts(word
     for option in ("--log-level", "--ws-max-size"):
         assert words.count(option) == up.count(option) == 1
         assert words[words.index(option) + 1] == up[up.index(option) + 1]
+
+
+# Of the settings those that a container gets otherwise, or not at all.
+NOT_PASSED = {
+    "DATABASE_URL": "made from POSTGRES_PASSWORD",
+    "PROFILES_DATABASE_URL": "made from POSTGRES_PASSWORD",
+    "SHARDS": "made from POSTGRES_PASSWORD",
+    "REDIS_URL": "made from REDIS_PASSWORD",
+    "SECRET_KEY": "not optional",
+    "DEBUG": "for who works on the code",
+    "FORUM_DATA": "of embedded servers",
+    "FAILPOINTS": "for tests",
+}
+# What `docker compose` is asked for where nothing is set; elsewhere the default of the settings.
+OTHERWISE = {"ALLOWED_HOSTS": "localhost,127.0.0.1"}
+
+
+def test_every_limit_comes_through_to_the_containers(compose: dict[str, Any]) -> None:
+    """One that is only in .env would change nothing; one with another default would change what is documented."""
+    found = variables_of_the_settings()
+    example = (ROOT / ".env.example").read_text()
+    assert set(NOT_PASSED) <= set(found), "an exemption is not used any more"
+    for service in PROCESSES | {"migrate"}:
+        passed = compose["services"][service]["environment"]
+        for name in found.keys() - NOT_PASSED.keys():
+            default = OTHERWISE.get(name) or as_environment(found[name])
+            assert passed[name] == f"${{{name}:-{default}}}", (service, name)
+            assert re.search(rf"^#?{name}=", example, re.MULTILINE), name
+
+
+def variables_of_the_settings() -> dict[str, ast.expr]:
+    """What the settings ask the environment for, and what they take where there is nothing."""
+    tree = ast.parse((ROOT / "forum_backend" / "settings.py").read_text())
+    asked = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func)[:4] == "env."]
+    return {ast.literal_eval(call.args[0]): call.args[1] for call in asked}
+
+
+def as_environment(default: ast.expr) -> str:
+    value = eval(ast.unparse(default), {})  # noqa: S307 - of our own settings
+    return str(value).lower() if isinstance(value, bool) else str(value or "")
 
 
 def test_every_variable_of_the_example_is_read() -> None:
