@@ -1,13 +1,15 @@
 """What a run in several processes gives to which of them: whole files, the longest first."""
 
-from itertools import repeat
+from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
 # One running service serves them all.
 ONE_SERVICE = ("a_shard_dies", "browser", "events", "history", "posting_while_moving")
-TOGETHER = dict(zip((f"tests/journeys/test_{name}.py" for name in ONE_SERVICE), repeat("journeys")))
-# Files (or what is put together above) that take long, in seconds on two cores; the others count by their tests.
+TOGETHER = {f"tests/journeys/test_{name}.py": "journeys" for name in ONE_SERVICE}
+# What has limits of time that hold where nothing else runs: at the end, in the one process that is left.
+ALONE: set[str] = set()
+# What takes long, in seconds on two cores; other files count by their tests.
 SECONDS = {"journeys": 120.0}
 A_TEST_S = 0.3
 
@@ -15,14 +17,30 @@ A_TEST_S = 0.3
 class ByFile(LoadScopeScheduling):
     """Hands out files, each as one piece: its fixtures are made once, and its tests keep their order."""
 
+    def remove_node(self, node: Any) -> str | None:
+        """One that has ended may be what the others wait for."""
+        crashed = super().remove_node(node)
+        for other in self.nodes * 2:  # nobody begins a test before there is a next one
+            self._reschedule(other)
+        return crashed
+
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return TOGETHER.get(file, file)
 
-    def _assign_work_unit(self, node: object) -> None:
-        longest = max(self.workqueue, key=self._seconds)
-        self.workqueue.move_to_end(longest, last=False)
-        super()._assign_work_unit(node)
+    def _assign_work_unit(self, node: Any) -> None:
+        beside_others = self.workqueue.keys() - ALONE
+        if beside_others or self._is_the_last(node):
+            longest = max(beside_others or self.workqueue, key=self._seconds)
+            self.workqueue.move_to_end(longest, last=False)
+            super()._assign_work_unit(node)
+
+    def _is_the_last(self, node: Any) -> bool:
+        """Whether all others have ended; as long as another goes on, this one ends."""
+        others = [other for other in self.nodes if other is not node]
+        if any(not other.shutting_down for other in others):
+            node.shutdown()
+        return not others
 
     def _seconds(self, piece: str) -> float:
         return SECONDS.get(piece, A_TEST_S * len(self.workqueue[piece]))
