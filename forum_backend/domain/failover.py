@@ -1,12 +1,16 @@
-"""Who owns a forum after a server was replaced by a standby that may have forgotten the last change: pure."""
+"""Who owns a forum after a server was replaced by a standby that may have forgotten the last changes: pure.
 
-from collections.abc import Mapping
+An epoch is served by one shard only, so the highest one that anybody served says whose rows are the newest.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from forum_backend.domain.errors import Ownership
 from forum_backend.domain.moves import OwnershipMode
 
-SERVED = frozenset({OwnershipMode.OWNER, OwnershipMode.FENCED})
+SERVES = frozenset({OwnershipMode.OWNER, OwnershipMode.FENCED})
+SERVED = SERVES | {OwnershipMode.DEPARTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,45 +21,51 @@ class Settlement:
     changes: dict[str, Ownership]
 
 
-def settle(rows: Mapping[str, Ownership], *, promoted: str, holders: frozenset[str]) -> Settlement:
-    """Decide from the rows of all shards that know the forum. ``promoted`` may be behind; the others are not.
+def settle(rows: Mapping[str, Ownership], *, holders: frozenset[str], known_epoch: int) -> Settlement:
+    """Decide from the rows of all shards that know the forum; the promoted one's may be behind by any number of moves.
 
-    ``holders``: shards that have the forum's rows still. Another shard that owns it goes on to own it. Otherwise the
-    promoted one does, if it did when its standby last heard. If it has forgotten that it was to own the forum, the one
-    that sent it there takes it back, at an epoch above all that were given out.
+    ``known_epoch``: the directory's, for servers that were replaced together may have forgotten it together.
+    Of those that serve it, or left it and are among ``holders`` (they have all its rows still), the one that served
+    last owns it: as before if it does and nobody did since, else at an epoch above all that were given out.
     """
-    elsewhere = [shard for shard, row in rows.items() if shard != promoted and row.mode == OwnershipMode.OWNER]
-    if elsewhere:
-        owner = max(elsewhere, key=lambda shard: rows[shard].epoch)
-        epoch = rows[owner].epoch
-    elif promoted in rows and rows[promoted].mode in SERVED:
-        owner, epoch = promoted, highest(rows)
-    else:
-        senders = [shard for shard, row in rows.items() if _sent(row, shard, promoted) and shard in holders]
-        if not senders:
-            return Settlement(None, {})
-        owner, epoch = max(senders, key=lambda shard: rows[shard].epoch), highest(rows) + 1
+    departed = {shard for shard, row in rows.items() if row.mode == OwnershipMode.DEPARTED}
+    candidates = [shard for shard, row in rows.items() if row.mode in SERVES or shard in departed & holders]
+    if not candidates:
+        return Settlement(None, {})
+    owner = max(candidates, key=lambda shard: (rows[shard].epoch, rows[shard].mode in SERVES))
+    goes_on = rows[owner].mode == OwnershipMode.OWNER and not _is_outdated(owner, rows, known_epoch)
+    epoch = rows[owner].epoch if goes_on else max(known_epoch, _highest(rows.values())) + 1
     wanted = {shard: _as_seen_from(row, owner, epoch) for shard, row in rows.items() if shard != owner}
     wanted[owner] = Ownership(OwnershipMode.OWNER, epoch)
     return Settlement(owner, {shard: row for shard, row in wanted.items() if not _is_same(rows[shard], row)})
 
 
-def highest(rows: Mapping[str, Ownership]) -> int:
-    """The highest epoch that anybody has heard of."""
-    return max(max(row.epoch, row.went_epoch or 0) for row in rows.values())
+def is_disputed(rows: Mapping[str, Ownership], *, promoted: str, known_epoch: int) -> bool:
+    """Whether something has to be settled before the promoted shard may open: no move of the forum runs with it."""
+    serving = [shard for shard, row in rows.items() if row.mode in SERVES]
+    if len(serving) != 1 or _is_outdated(serving[0], rows, known_epoch):
+        return True
+    # A fence on its way to another shard is its mover's business; what became of this one, the promoted shard forgot.
+    row = rows[serving[0]]
+    return row.mode == OwnershipMode.FENCED and promoted in (serving[0], row.went_to)
 
 
-def _sent(row: Ownership, shard: str, promoted: str) -> bool:
-    return shard != promoted and row.mode in (OwnershipMode.DEPARTED, OwnershipMode.FENCED) and row.went_to == promoted
+def _is_outdated(shard: str, rows: Mapping[str, Ownership], known_epoch: int) -> bool:
+    """Whether the forum was served after this shard did, or sent somewhere at a higher epoch."""
+    others = [row for name, row in rows.items() if name != shard and row.mode in SERVED]
+    return max(known_epoch, _highest(others)) > rows[shard].epoch
+
+
+def _highest(rows: Iterable[Ownership]) -> int:
+    """The highest epoch that these have heard of."""
+    return max((max(row.epoch, row.went_epoch or 0) for row in rows), default=0)
 
 
 def _as_seen_from(row: Ownership, owner: str, epoch: int) -> Ownership:
     """What a shard that does not own the forum has to say of it."""
     if row.mode == OwnershipMode.INCOMING:
         return replace(row, mode=OwnershipMode.ABORTED)
-    if row.mode in SERVED:
-        return Ownership(OwnershipMode.DEPARTED, row.epoch, owner, epoch)
-    if row.mode == OwnershipMode.DEPARTED and (row.went_epoch or 0) < epoch and row.went_to != owner:
+    if row.mode in SERVES or (row.mode == OwnershipMode.DEPARTED and row.went_to != owner):
         return Ownership(OwnershipMode.DEPARTED, row.epoch, owner, epoch)
     return row
 
