@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from forum_backend.domain.errors import ShardUnavailable
 from routers.health import health
@@ -74,8 +74,7 @@ def _answered(future: Future[Any], alias: str) -> bool:
 def _on[T](alias: str, read: Callable[[str], T], time_limit_s: float) -> T:
     with health.place_at(alias):
         try:
-            _limit_statements(alias, time_limit_s)
-            result = read(alias)
+            result = _within(alias, read, time_limit_s)
         except (DatabaseError, InterfaceError) as error:
             connections[alias].close()
             if is_connection_lost(error):
@@ -87,15 +86,21 @@ def _on[T](alias: str, read: Callable[[str], T], time_limit_s: float) -> T:
     return result
 
 
-def _limit_statements(alias: str, time_limit_s: float) -> None:
-    """Set the time limit; on a new connection if the kept one turns out broken, as after a restart of the server."""
+def _within[T](alias: str, read: Callable[[str], T], time_limit_s: float) -> T:
+    """Read in one transaction, which alone has the time limit: behind a pooler a session is the next one's too.
+
+    Once more on a new connection if the kept one turns out broken, as after a restart of the server.
+    """
     for is_last in (connections[alias].connection is None, True):
         try:
-            with connections[alias].cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{int(time_limit_s * 1000)}ms"])
+            with transaction.atomic(using=alias):
+                with connections[alias].cursor() as cursor:
+                    cursor.execute(
+                        "SELECT set_config('statement_timeout', %s, true)", [f"{int(time_limit_s * 1000)}ms"]
+                    )
+                return read(alias)
         except (DatabaseError, InterfaceError) as error:
             if is_last or not is_connection_lost(error):
                 raise
             connections[alias].close()
-        else:
-            return
+    raise AssertionError("unreachable")
