@@ -38,15 +38,20 @@ FROM shard s CROSS JOIN LATERAL (
            coalesce(l.bytes, 0)::float8 AS bytes, coalesce(l.writes_s, 0) AS writes_s, coalesce(l.reads_s, 0) AS reads_s
     FROM forum_placement p LEFT JOIN forum_load l ON l.forum_id = p.forum_id
     WHERE p.shard_id = s.name AND p.deleted_at IS NULL AND p.is_ready
-    ORDER BY coalesce(l.rows_count / %s + l.bytes / %s + l.writes_s / %s + l.reads_s / %s, 0) DESC, p.forum_id
+    ORDER BY p.is_pinned, coalesce(l.rows_count / %s + l.bytes / %s + l.writes_s / %s + l.reads_s / %s, 0) DESC,
+        p.forum_id
     LIMIT %s
 ) f WHERE s.state <> 'removed' ORDER BY f.forum_id
 """
-# What makes a plan stale when it changes: which forum is where, and pinned or not; the states of shards.
+# What makes a plan stale when it changes: which forum is where, and pinned or not; the states of shards; the moves under
+# way. No longer than a plan has room for: the first part has some 26 digits, the other one 32.
 _ARRANGEMENT = """
 SELECT (SELECT coalesce(sum(hashtextextended(forum_id || ' ' || shard_id || ' ' || epoch || ' ' || is_pinned, 0)), 0)
         FROM forum_placement WHERE forum_id <= %(highest)s)::text
-    || ' ' || (SELECT md5(string_agg(name || ' ' || state, ',' ORDER BY name)) FROM shard)
+    || ' ' || md5(concat_ws('; ',
+        (SELECT string_agg(name || ' ' || state, ',' ORDER BY name) FROM shard),
+        (SELECT string_agg(id::text, ',' ORDER BY id) FROM move
+         WHERE state = ANY(%(exclusive)s) AND forum_id <= %(highest)s)))
 """
 
 
@@ -122,7 +127,7 @@ def read_pace() -> Pace:
 
 
 def arrangement(*, highest_forum: int) -> str:
-    """A fingerprint of which forum is where and which is pinned, among the first ones; and of the shards' states."""
+    """A fingerprint of where the first forums are, which are pinned or on the move, and of the shards' states."""
     with connections["default"].cursor() as cursor:
-        cursor.execute(_ARRANGEMENT, {"highest": highest_forum})
+        cursor.execute(_ARRANGEMENT, {"highest": highest_forum, "exclusive": sorted(EXCLUSIVE)})
         return str(cursor.fetchone()[0])

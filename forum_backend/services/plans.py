@@ -124,7 +124,9 @@ def _take(digest: str, *, now: datetime) -> Plan:
         if now - plan.created_at > GOOD_FOR:
             raise PlanRefused(f"Plan {digest} is older than {GOOD_FOR.seconds // 60} minutes; make a new one")
         if arrangement(highest_forum=plan.highest_forum) != plan.arrangement:
-            raise PlanRefused(f"Owners, pins or shards have changed since plan {digest} was made; make a new one")
+            raise PlanRefused(
+                f"Owners, pins, shards or moves have changed since plan {digest} was made; make a new one"
+            )
         plan.applied_at = now
         plan.save(update_fields=["applied_at"])
     return plan

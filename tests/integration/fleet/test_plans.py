@@ -14,7 +14,9 @@ from forum_backend.data.control.directory.models import ForumLoad, ForumPlacemen
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import NotFound, PlanRefused, ShardRefused
 from forum_backend.domain.fleet import Rules
+from forum_backend.queries import fleet
 from forum_backend.services.fleet_changes import drain_shard, remove_shard, stop_draining
+from forum_backend.services.moves import request_move
 from forum_backend.services.plans import GOOD_FOR, KEPT, apply_plan, make_plan, pin
 from tests.factories import make_forum
 from tests.integration.moves.driving import drive_to_end, owners, populated
@@ -119,6 +121,28 @@ def test_another_move_of_an_old_forum_makes_a_plan_stale(heavy: list[int]) -> No
     drive_to_end(place.plan())
     with pytest.raises(PlanRefused, match="have changed"):
         applied(plan)
+
+
+def test_a_plan_is_refused_after_another_one_was_applied_or_a_move_was_asked_for(heavy: list[int]) -> None:
+    """Nothing has arrived yet, but what is on its way is not in the loads that the second plan is made from."""
+    first, second = made(), made(Rules(moves_in_all=2))
+    applied(first)
+    with pytest.raises(PlanRefused, match="have changed"):
+        applied(second)
+    third = made(Rules(moves_in_all=3))
+    populated("shard_02", "shard_01").plan()  # a forum that came after the plan
+    assert len(Plan.objects.get(pk=third.pk).arrangement) <= 64
+    request_move(forum_id=heavy[0], target="shard_01", requested_by=None, now=timezone.now())
+    with pytest.raises(PlanRefused, match="have changed"):
+        applied(third)
+
+
+def test_what_is_pinned_takes_no_place_among_the_forums_that_are_looked_at(
+    heavy: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "FORUMS_A_SHARD", 1)
+    pin(forum_id=heavy[2], is_pinned=True)
+    assert planned_forums(made()) == [heavy[1]]
 
 
 def test_pinned_cooling_and_moving_forums_stay(heavy: list[int]) -> None:
