@@ -43,8 +43,8 @@ FROM shard s CROSS JOIN LATERAL (
     LIMIT %s
 ) f WHERE s.state <> 'removed' ORDER BY f.forum_id
 """
-# What makes a plan stale when it changes: which forum is where, and pinned or not; the states of shards; the moves under
-# way. No longer than a plan has room for: the first part has some 26 digits, the other one 32.
+# What makes a plan stale when it changes: which forum is where, and pinned or not; states of shards; moves under way.
+# No longer than a plan has room for: the first part has some 26 digits, the other one 32.
 _ARRANGEMENT = """
 SELECT (SELECT coalesce(sum(hashtextextended(forum_id || ' ' || shard_id || ' ' || epoch || ' ' || is_pinned, 0)), 0)
         FROM forum_placement WHERE forum_id <= %(highest)s)::text

@@ -125,7 +125,7 @@ def _take(digest: str, *, now: datetime) -> Plan:
             raise PlanRefused(f"Plan {digest} is older than {GOOD_FOR.seconds // 60} minutes; make a new one")
         if arrangement(highest_forum=plan.highest_forum) != plan.arrangement:
             raise PlanRefused(
-                f"Owners, pins, shards or moves have changed since plan {digest} was made; make a new one"
+                f"Owners, pins, shards or moves have changed since plan {digest}; make a new one"
             )
         plan.applied_at = now
         plan.save(update_fields=["applied_at"])
