@@ -140,6 +140,14 @@ def enter_as_mover(connection: psycopg.Connection, *, forum: int, epoch: int, to
         connection.execute("SELECT forum_enter_as_mover(%s, %s, %s, %s)", (forum, epoch, token, mode))
 
 
+def enter_to_copy(connection: psycopg.Connection, *, forum: int, epoch: int, token: int) -> None:
+    """As ``enter_as_mover`` for an incoming forum, and two transactions of one mover may do so at the same time.
+
+    In a pipeline; what is refused is raised at its end.
+    """
+    connection.execute("SELECT forum_enter_to_copy(%s, %s, %s)", (forum, epoch, token))
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """A shard's FM003 as ``OwnershipRefused``."""

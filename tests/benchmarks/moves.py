@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import httpx
 import psycopg
 from psycopg import sql
 
+from forum_backend.commands.display import Display
 from tests.benchmarks.harness import (
     COUNTER,
     DemoThread,
@@ -33,7 +35,7 @@ ROWS = 100_000
 CONNECTIONS = 4
 OVER = ("reversible", "cleaned", "aborted")
 MOVE_LIMIT_S = 120.0
-MOVES_A_FORUM, LONGEST_MOVE_S = 20, 1.5
+MOVES_A_FORUM, USUAL_MOVE_S = 5, 2.5
 FILL_SQL = """
 INSERT INTO post (forum_id, thread_id, author_id, guest_name, guest_username, body, html, created_at, is_deleted,
                   is_spam, points)
@@ -94,22 +96,26 @@ def at_share(values: list[float], share: float) -> float:
 def _windows(service: Service, client: httpx.Client, *, moves: int) -> Steady:
     """So many moves to and fro; a new forum now and then, for all that is written is moved again each time."""
     steady = Steady()
-    while len(steady.windows) < moves:
-        _segment(service, client, steady, moves=min(MOVES_A_FORUM, moves - len(steady.windows)))
+    with Display(sys.stderr) as display:
+        while len(steady.windows) < moves:
+            _segment(service, client, steady, moves=min(MOVES_A_FORUM, moves - len(steady.windows)))
+            worst = f"p50 {at_share(steady.windows, 0.5):.1f}, longest {max(steady.windows):.1f} ms"
+            display.step(f"{len(steady.windows)} of {moves} moves, {worst}", len(steady.windows) / moves)
     return steady
 
 
 def _segment(service: Service, client: httpx.Client, steady: Steady, *, moves: int) -> None:
+    """Moves of one forum while it is written to; a move that ended after the last post does not count."""
     demo = make_thread(service, posts=5)
     with ThreadPoolExecutor(2) as pool:
-        seconds = moves * LONGEST_MOVE_S
+        seconds = moves * USUAL_MOVE_S
         posting = pool.submit(_post, service, demo, seconds=seconds, connections=CONNECTIONS)
         page = request_bytes(path=f"/api/v1/threads/{demo.thread}/posts?limit=50")
         reading = pool.submit(load, port=service.port, requests=[page], connections=1, seconds=seconds, pids={})
         done = 0
         while done < moves and not posting.done():
             window = move_and_wait(client, demo.forum)["window_ms"]
-            if window is not None:
+            if window is not None and not posting.done():
                 steady.windows.append(window)
                 done += 1
         posted, read = posting.result(), reading.result()
@@ -161,11 +167,13 @@ def _copy_rates(service: Service, demo: DemoThread) -> tuple[float, float]:
     set_up_django(service)
     from django.utils import timezone
 
+    from forum_backend.services.forum_rows import FORUM_TABLES
     from forum_backend.services.move_control import cancel_move
     from forum_backend.services.moves import request_move, take_over
-    from workers.rebalance import arm, begin, copy, prepare, progress
+    from workers.rebalance import arm, begin, prepare, progress
     from workers.rebalance.mover import Mover
     from workers.rebalance.runner import drive
+    from workers.rebalance.streams import Streams
 
     target = "shard_02" if _home(demo.forum) != "shard_02" else "shard_01"
     # Paused at once: nobody but this process drives it.
@@ -179,13 +187,16 @@ def _copy_rates(service: Service, demo: DemoThread) -> tuple[float, float]:
         raw = _raw_rate(mover.source, mover.target, demo.forum)
         flow = mover.forward
         rows, seconds = 0, 0.0
-        for table in copy.FORUM_TABLES:
-            done = progress.read(flow.target, forum=demo.forum)[table.name]
-            while not done.is_copied:
+        with Streams(flow, mover.second) as streams:
+            for table in FORUM_TABLES:
+                done = progress.read(flow.target, forum=demo.forum)[table.name]
                 began = time.perf_counter()
-                copied = copy.copy_chunk(flow, table, done)
+                copied = 0
+                while not done.is_copied:
+                    copied += streams.copy_chunk(table, done, is_waited_for=False)
+                streams.settle()
                 if table.name == "post":
-                    rows, seconds = rows + copied, seconds + time.perf_counter() - began
+                    rows, seconds = copied, time.perf_counter() - began
         raw = (raw + _raw_rate(mover.source, mover.target, demo.forum)) / 2
     cancel_move(move_id=move.pk, now=timezone.now())
     type(move).objects.filter(pk=move.pk).update(leased_until=None)

@@ -1,121 +1,42 @@
-"""COPYING: the forum's rows in chunks by key, each with its progress in one transaction of the target.
-
-Each chunk is read as it is then: the log has had every change since ARMED, so what a chunk missed is caught up with
-later. Rows that were inserted since are left to the log altogether: nearly all have a key above the last one there was,
-so a copy ends, however fast people write. A row that is copied refers to rows that were there before ARMED too, which
-were copied before it; but an imported reply may have a lower id than its parent: it gets its parent at the end.
-"""
+"""COPYING: the forum's rows in chunks by key, each with its progress in one transaction of the target."""
 
 import time
 
-import psycopg
-from psycopg import sql
-
-from forum_backend.data.shard.ownership import NO_LAST_KEY
 from forum_backend.domain.moves import MoveState
-from forum_backend.services.forum_rows import FORUM_TABLES, ForumTable
+from forum_backend.services.forum_rows import FORUM_TABLES
 from forum_backend.services.ownership import raise_token
 from workers.rebalance import progress
-from workers.rebalance.flow import Flow
+from workers.rebalance.copy_chunk import CHUNK
 from workers.rebalance.mover import Mover
-from workers.rebalance.progress import Progress
 from workers.rebalance.step import Step
-
-# A parent that comes in a later chunk is joined at the end; that update counts the version up to what it is.
-LATER = {
-    ("post", "parent_id"): "CASE WHEN {column} <= {upper} THEN {column} END AS {column}",
-    ("post", "version"): "CASE WHEN parent_id > {upper} THEN {column} - 1 ELSE {column} END AS {column}",
-}
-CHUNK = 5_000
-SLICE = 2_000
+from workers.rebalance.streams import Streams
 
 
 def copy(mover: Mover) -> bool:
     """Chunk by chunk until all tables are done; returns False when its time is up."""
-    flow = mover.forward
-    found = progress.read(flow.target, forum=flow.forum)
+    with Streams(mover.forward, mover.second) as streams:
+        is_copied = copy_tables(mover, streams)
+    if is_copied:
+        # A write that is waited for: with it all chunks are on the disk, and a crash cannot take them any more.
+        raise_token(mover.target, forum=mover.move.forum_id, token=mover.move.token)
+    return is_copied
+
+
+def copy_tables(mover: Mover, streams: Streams) -> bool:
+    """Two chunks are on their way at a time as long as nobody suffers from it."""
+    found = progress.read(mover.target, forum=mover.move.forum_id)
     if not any(done.copied_to or done.is_copied for done in found.values()):
         mover.move.rows_done = 0  # an attempt that begins anew; the next task of the same one counts on
     for table in FORUM_TABLES:
         done = found[table.name]
         while not done.is_copied:
             began = time.monotonic()
-            rows = copy_chunk(flow, table, done, size=min(CHUNK, mover.throttle.rows))
+            size = min(CHUNK, mover.throttle.rows)
+            rows = streams.copy_chunk(table, done, size=size, is_waited_for=not mover.throttle.is_unnoticed)
             mover.copied(rows, seconds=time.monotonic() - began)
             if mover.is_time_up:
                 return False
-    # A write that is waited for: with it all chunks before it are on the disk, and a crash cannot take them any more.
-    raise_token(flow.target, forum=flow.forum, token=flow.token)
     return True
-
-
-def copy_chunk(flow: Flow, table: ForumTable, done: Progress, *, size: int = CHUNK) -> int:
-    """The next rows of a table and, with its last ones, the parents that came late; how many rows there were."""
-    try:
-        with flow.writing(is_durable=False):  # a chunk that a crash takes away takes its progress with it
-            with flow.asking():
-                asked = ask_range(flow, table, above=done.copied_to, up_to=done.last_key, size=size)
-            upper, keys = told_range(asked)
-            rows = flow.copy(table, chunk(flow.forum, table, lower=done.copied_to, upper=upper)) if keys else 0
-            if keys < size and table.name == "post":
-                join_late_parents(flow, up_to=done.last_key)
-            done.copied_to, done.is_copied = max(upper, done.copied_to), keys < size
-            with flow.target.pipeline():
-                progress.save(flow.target, forum=flow.forum, progress=done)
-                flow.target.commit()
-    finally:
-        flow.end_view()
-    return rows
-
-
-def ask_range(flow: Flow, table: ForumTable, *, above: int, size: int, up_to: int = NO_LAST_KEY) -> psycopg.Cursor:
-    """Ask the source for the last of the next ``size`` keys, and how many there are: ``told_range`` tells."""
-    query = sql.SQL(
-        "SELECT coalesce(max(k), 0), count(*) FROM (SELECT {key} AS k FROM {table} "
-        "WHERE forum_id = %s AND {key} > %s AND {key} <= %s ORDER BY {key} LIMIT %s) AS next"
-    ).format(key=sql.Identifier(table.key), table=sql.Identifier(table.name))
-    return flow.source.execute(query, (flow.forum, above, up_to, size))
-
-
-def told_range(answer: psycopg.Cursor) -> tuple[int, int]:
-    """What ``ask_range`` asked for."""
-    row = answer.fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
-
-
-def chunk(forum: int, table: ForumTable, *, lower: int, upper: int) -> sql.Composed:
-    """The rows with keys above ``lower`` up to ``upper``, without those inserted since ARMED."""
-    columns = sql.SQL(", ").join(
-        sql.SQL(LATER.get((table.name, column), "{column}")).format(
-            column=sql.Identifier(column), upper=sql.Literal(upper)
-        )
-        for column in table.columns
-    )
-    return sql.SQL(
-        "SELECT {columns} FROM {table} AS t WHERE forum_id = {forum} AND {key} > {lower} AND {key} <= {upper} "
-        "AND NOT EXISTS (SELECT FROM changed_row c WHERE c.forum_id = {forum} AND c.table_name = {name} "
-        "AND c.row_id > {lower} AND c.row_id <= {upper} AND c.is_insert AND c.row_id = t.{key})"
-    ).format(
-        columns=columns, table=sql.Identifier(table.name), forum=sql.Literal(forum), key=sql.Identifier(table.key),
-        lower=sql.Literal(lower), upper=sql.Literal(upper), name=sql.Literal(table.name),
-    )  # fmt: skip
-
-
-def join_late_parents(flow: Flow, *, up_to: int) -> None:
-    """Replies with a lower id than what they answer, once all rows are there that the log does not have."""
-    query = (
-        "SELECT id, parent_id FROM post p WHERE forum_id = %s AND parent_id > id AND parent_id <= %s AND NOT EXISTS "
-        "(SELECT FROM changed_row c WHERE c.forum_id = p.forum_id AND c.table_name = 'post' "
-        "AND c.is_insert AND c.row_id IN (p.id, p.parent_id))"
-    )
-    late = flow.source.execute(query, (flow.forum, up_to)).fetchall()
-    for begin in range(0, len(late), SLICE):
-        replies, parents = zip(*late[begin : begin + SLICE], strict=True)
-        flow.target.execute(
-            "UPDATE post AS p SET parent_id = new.parent_id FROM unnest(%s::bigint[], %s::bigint[]) AS new (id, "
-            "parent_id) WHERE p.id = new.id",
-            (list(replies), list(parents)),
-        )
 
 
 STEP = Step("copy", MoveState.COPYING, MoveState.CATCHING_UP, copy)

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from forum_backend.domain.moves import OwnershipMode
 from forum_backend.services.forum_rows import ForumTable
-from forum_backend.services.ownership import enter_as_mover, refusals
+from forum_backend.services.ownership import enter_as_mover, enter_to_copy, refusals
 from routers.limited import LimitedConnection
 
 
@@ -28,20 +28,26 @@ class Flow:
         enter_as_mover(self.target, forum=self.forum, epoch=self.epoch, token=self.token, mode=self.mode)
 
     @contextmanager
-    def writing(self, *, is_durable: bool = True) -> Iterator[None]:
-        """A transaction of the target that has entered; a body that has committed saved a round trip."""
-        try:
-            with refusals(), self.target.pipeline():
-                self.target.begin()
-                if not is_durable:
-                    self.target.execute("SET LOCAL synchronous_commit = off")
-                self.enter()
+    def writing(self) -> Iterator[None]:
+        """A transaction of the target that has entered."""
+        with self.target.transaction():
+            self.enter()
             yield
-        except BaseException:
-            if not self.target.closed:
-                self.target.rollback()
-            raise
-        self.target.commit()
+
+    def begin_chunk(self) -> None:
+        """A transaction of the target that copies, and stays open; others of the same mover may do so beside it.
+
+        Nobody waits for the disk: a chunk that a crash takes away takes its progress with it.
+        """
+        with refusals(), self.target.pipeline():
+            self.target.begin()
+            self.target.execute("SET LOCAL synchronous_commit = off")
+            enter_to_copy(self.target, forum=self.forum, epoch=self.epoch, token=self.token)
+
+    def undo(self) -> None:
+        """What the target's open transaction did is undone, if by nobody else by the end of its connection."""
+        if not self.target.closed:
+            self.target.rollback()
 
     def begin_view(self) -> None:
         """All that is read from the source until ``end_view`` is of one moment."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -83,6 +84,11 @@ class Mover:
         return Flow(
             self.source, self.target, self.move.forum_id, self.move.epoch + 1, OwnershipMode.INCOMING, self.move.token
         )
+
+    @property
+    def second(self) -> Flow:
+        """As ``forward``, on a connection of its own to the target."""
+        return replace(self.forward, target=self._open("second", self.move.target_id))
 
     @property
     def backward(self) -> Flow:

@@ -56,6 +56,11 @@ class Throttle:
         most = self.limits.rows_per_second
         return self._rows if most is None else max(1, min(self._rows, round(most * SHARE_OF_SECOND)))
 
+    @property
+    def is_unnoticed(self) -> bool:
+        """Whether it is known that nobody suffers from the copy."""
+        return self._prober is not None and self._pressure.level == 0
+
     def rest(self, *, rows: int, after_s: float, is_limited: bool = True) -> None:
         """Wait as long as is right after ``rows`` that took ``after_s`` seconds; only copied rows are limited."""
         ended = time.monotonic()

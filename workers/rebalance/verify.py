@@ -8,7 +8,7 @@ from psycopg import sql
 
 from forum_backend.services.forum_rows import CONTENT, FORUM_TABLES, ForumTable
 from workers.rebalance import progress
-from workers.rebalance.copy import ask_range, told_range
+from workers.rebalance.copy_chunk import ask_range, told_range
 from workers.rebalance.flow import Flow
 from workers.rebalance.mover import Mover
 from workers.rebalance.progress import Progress
@@ -82,7 +82,7 @@ def verify_range(flow: Flow, table: ForumTable, done: Progress, *, size: int) ->
     rows, hashed = content(flow.target.execute(content_query(flow, everything))) if where.dirty else clean_here
     done.verified_to, done.is_verified = upper, is_last
     done.rows, done.content = done.rows + rows, done.content + hashed
-    with flow.writing(is_durable=False):  # a mover that was overtaken meanwhile writes nothing down
+    with flow.writing():  # a mover that was overtaken meanwhile writes nothing down
         progress.save(flow.target, forum=flow.forum, progress=done)
     return differing
 

@@ -39,11 +39,11 @@ from tests.integration.moves.driving import (
 )
 from tests.model.path import is_path
 from workers.rebalance import arm, begin, copy, prepare, verify
-from workers.rebalance.flow import Flow
 from workers.rebalance.leftovers import purge_leftovers
 from workers.rebalance.mover import Mover
 from workers.rebalance.progress import Progress
 from workers.rebalance.runner import drive
+from workers.rebalance.streams import Streams
 
 BEFORE_THE_FENCE = POINTS[POINTS.index("arm.after") : POINTS.index("fence.gate_closed") + 1]
 
@@ -143,14 +143,14 @@ def test_a_copy_ends_however_fast_people_write(monkeypatch: pytest.MonkeyPatch) 
     place = populated()
     chunks: list[int] = []
 
-    def write_more_than_a_chunk(flow: Flow, table: ForumTable, done: Progress, *, size: int) -> int:
+    def write_more_than_a_chunk(self: Streams, table: ForumTable, done: Progress, *, size: int, **how: bool) -> int:
         for number in range(size + 1):
             place.write(f"meanwhile {len(chunks)}/{number}")
-        chunks.append(copy_chunk(flow, table, done, size=size))
+        chunks.append(copy_chunk(self, table, done, size=size, **how))
         return chunks[-1]
 
-    copy_chunk = copy.copy_chunk
-    monkeypatch.setattr(copy, "copy_chunk", write_more_than_a_chunk)
+    copy_chunk = Streams.copy_chunk
+    monkeypatch.setattr(Streams, "copy_chunk", write_more_than_a_chunk)
     move = take_over(move_id=place.plan().pk, now=timezone.now())
     assert move is not None
     with Mover(move) as mover:

@@ -29,7 +29,7 @@ from tests.integration.moves.driving import (
     owners,
     populated,
 )
-from workers.rebalance import catch_up, copy
+from workers.rebalance import catch_up, streams
 from workers.rebalance.catch_up import lag_of
 from workers.rebalance.flow import Flow
 from workers.rebalance.leftovers import purge_leftovers
@@ -67,7 +67,7 @@ def test_a_shard_that_is_away_while_rows_are_copied_costs_time_only(monkeypatch:
         def no_answer(*_values: Any, **_named: Any) -> int:
             raise psycopg.OperationalError("the server is away")
 
-        away.setattr(copy, "copy_chunk", no_answer)
+        away.setattr(streams, "fill_chunk", no_answer)
         for _ in range(FEWEST_TIMES_AWAY):
             assert drive_once(move).state == MoveState.COPYING
             assert move.not_before > timezone.now(), "not at once again"
