@@ -26,20 +26,23 @@ MEMORY_S = 300.0
 FLUSH_S = 5.0
 READS_AT_ONCE = 5_000
 
+# From the relay's counters: a row for each event, and one for what each was about, unless that came with an import.
+_ROWS = "2 + c.last_number + greatest(c.last_number, c.threads_count::bigint + c.posts_count)"
 # A table's size for each of its rows; of a table that was never analysed no more than LARGEST_ROW is believed.
 LARGEST_ROW = 4_000
-_MEASURE = """
+_MEASURE = f"""
 WITH size AS (
     SELECT relname, least(pg_total_relation_size(relid)::float / greatest(n_live_tup, 1), %(largest)s) AS each
     FROM pg_stat_user_tables WHERE schemaname = 'public' AND relname IN ('thread', 'post', 'forum_event')
 )
-SELECT c.forum_id, c.last_number, 2 + c.threads_count + c.posts_count + c.last_number,
+SELECT c.forum_id, c.last_number, {_ROWS},
        (c.threads_count * (SELECT each FROM size WHERE relname = 'thread')
         + c.posts_count * (SELECT each FROM size WHERE relname = 'post')
         + c.last_number * (SELECT each FROM size WHERE relname = 'forum_event'))::bigint
 FROM forum_counters c JOIN ownership o ON o.forum_id = c.forum_id AND o.mode IN ('owner', 'fenced')
 WHERE c.forum_id > %(after)s ORDER BY c.forum_id LIMIT %(limit)s
-"""
+"""  # noqa: S608 - a constant is put in
+_ESTIMATE = f"SELECT {_ROWS} FROM forum_counters c WHERE c.forum_id = %s"  # noqa: S608 - as above
 _ADD_READS = """
 INSERT INTO forum_load (forum_id, rows_count, bytes, writes_s, reads_s, reads_count, last_number, last_reads_count)
 SELECT forum_id, 0, 0, 0, 0, reads, 0, 0
@@ -74,6 +77,14 @@ def _measure(alias: str, *, after: int) -> list[Measured]:
     with connections[alias].cursor() as cursor:
         cursor.execute(_MEASURE, {"after": after, "limit": FORUMS_A_RUN, "largest": LARGEST_ROW})
         return [Measured(*row) for row in cursor.fetchall()]
+
+
+def estimated_rows(alias: str, forum: int) -> int:
+    """About how many rows a forum has on a shard, at once however many there are."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(_ESTIMATE, [forum])
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
 
 
 def _store(measured: Sequence[Measured], *, now: datetime) -> None:

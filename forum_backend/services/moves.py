@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from forum_backend.data.control.directory.models import ForumPlacement, Shard
@@ -15,8 +15,8 @@ from forum_backend.domain.moves import FINAL, PAUSABLE, UNCOPIED, MoveState, Own
 from forum_backend.queries.forum_read import forum_read, ownership_on
 from forum_backend.queries.moves import get_move, move_shape
 from forum_backend.services.doctor import refuse_what_stops_at_once
-from forum_backend.services.forum_rows import counts_query
 from forum_backend.services.idempotency import checked_key
+from forum_backend.services.loads import estimated_rows
 from forum_backend.services.move_queue import has_place
 from forum_backend.services.status_events import record_status
 from forum_backend.services.waking import tell_directories, wake_relay
@@ -63,7 +63,8 @@ def request_move(
     if not ForumPlacement.objects.filter(pk=forum_id, deleted_at=None).exists():
         raise NotFound("forum", forum_id)
     _check_target(target)
-    source, rows = forum_read(forum_id, lambda alias: (alias, _count_on(alias, forum_id)))
+    # To show how far the copy is, which finds out how many there are: counting them all may take minutes.
+    source, rows = forum_read(forum_id, lambda alias: (alias, estimated_rows(alias, forum_id)))
     ownership = ownership_on(source, forum_id)
     if ownership.mode != OwnershipMode.OWNER:
         raise MoveRefused(f"Forum {forum_id} is {ownership.mode} on {source}: it is on the move already")
@@ -99,12 +100,6 @@ def _check_target(target: str) -> None:
         raise MoveRefused(f"There is no shard {target[:40]!r}")
     if shard.state != Shard.State.ACTIVE:
         raise MoveRefused(f"{target} is {shard.state}: it takes no forums")
-
-
-def _count_on(alias: str, forum_id: int) -> int:
-    with connections[alias].cursor() as cursor:
-        cursor.execute(counts_query(forum_id).as_string())
-        return sum(rows for _table, rows in cursor.fetchall())
 
 
 def _plan(move: Move, *, now: datetime) -> Move:

@@ -5,6 +5,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DatabaseError, connections
 from django.utils import timezone
@@ -15,9 +16,12 @@ from forum_backend.queries.async_pools import read_pools
 from forum_backend.queries.forums import forum_page
 from forum_backend.queries.fresh_pages import PageKey, fresh_page, read_page
 from forum_backend.queries.reads import ReadCounts, read_counts
-from forum_backend.services import loads
-from forum_backend.services.loads import ReadFlusher, flush_reads, measure_loads
+from forum_backend.services import loads, moves
+from forum_backend.services.loads import ReadFlusher, estimated_rows, flush_reads, measure_loads
+from forum_backend.services.votes import vote
+from routers.registry import conninfo_of
 from tests.factories import make_forum, make_post, make_thread, make_user
+from tests.integration.moves.driving import content_on, populated
 from tests.integration.relay.writing import is_relayed, write_posts
 from tests.processes import eventually, relay
 
@@ -48,6 +52,30 @@ def test_writes_a_second_are_what_the_relay_counted() -> None:
     assert after.rows_count > first.rows_count
     measure_loads(now=start + timedelta(seconds=11 * loads.MEMORY_S))
     assert load_of(forum).writes_s < after.writes_s / 1_000
+
+
+def test_rows_are_estimated_from_what_the_relay_counted() -> None:
+    """Not far too low, whether they came one by one or with an import; what a move has copied corrects it."""
+    forum = make_forum("shard_01").forum_id
+    thread = make_thread(forum)
+    assert estimated_rows("shard_01", forum) == 0, "no counters yet"
+    with relay():
+        for post in write_posts(thread.pk, author=make_user().pk, count=20):
+            vote(post_id=post, user_id=make_user().pk, value=1, now=timezone.now())
+        eventually(lambda: is_relayed("shard_01", forum))
+    exact = sum(table.rows for table in content_on("shard_01", forum).values())
+    assert estimated_rows("shard_01", forum) == pytest.approx(exact, rel=0.1)
+    set_counters(forum, shard="shard_01", last_number=1, threads_count=1_000, posts_count=50_000)
+    assert estimated_rows("shard_01", forum) == 2 + 1 + 51_000
+
+
+def test_who_asks_for_a_move_does_not_wait_until_all_rows_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a forum that is large enough it would never be asked for: counting takes longer than a statement may."""
+    place = populated("shard_00")
+    monkeypatch.setattr(moves, "refuse_what_stops_at_once", lambda **_shards: None)  # it looks at tables
+    with psycopg.connect(conninfo_of("shard_00")) as holder:
+        holder.execute("LOCK TABLE post IN ACCESS EXCLUSIVE MODE")  # who reads a row of it waits
+        assert place.plan("shard_01").state == "planned"
 
 
 def test_each_read_is_counted_once_and_adds_up_over_processes() -> None:
@@ -91,13 +119,18 @@ def test_reads_a_second_come_of_the_counts(monkeypatch: pytest.MonkeyPatch) -> N
 def counted_forum(shard: str) -> int:
     """A forum with counters, as the relay makes them at its first event."""
     forum = make_forum(shard).forum_id
+    set_counters(forum, shard=shard, last_number=5, threads_count=1, posts_count=3)
+    return forum
+
+
+def set_counters(forum: int, *, shard: str, last_number: int, threads_count: int, posts_count: int) -> None:
     with connections[shard].cursor() as cursor:
         cursor.execute(
-            "BEGIN; SELECT forum_enter(%s, 1); INSERT INTO forum_counters (forum_id, last_number, threads_count,"
-            " posts_count) VALUES (%s, 5, 1, 3); COMMIT",
-            [forum, forum],
+            "BEGIN; SELECT forum_enter(%s, 1); INSERT INTO forum_counters AS c (forum_id, last_number, threads_count,"
+            " posts_count) VALUES (%s, %s, %s, %s) ON CONFLICT (forum_id) DO UPDATE SET last_number ="
+            " excluded.last_number, threads_count = excluded.threads_count, posts_count = excluded.posts_count; COMMIT",
+            [forum, forum, last_number, threads_count, posts_count],
         )
-    return forum
 
 
 def test_a_run_measures_a_page_and_the_next_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
