@@ -22,6 +22,14 @@ def limits(settings: Any) -> None:
     settings.MOVES_PER_SHARD = settings.MOVES_AT_ONCE = 1_000
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_moves_of_others() -> None:
+    """Which files ran before in this process may be different each time: what they left half way is over."""
+    from tests.integration.web.fleet import end_moves
+
+    end_moves()
+
+
 @pytest.fixture
 def kill(servers: EmbeddedServers) -> Iterator[Callable[[str], None]]:
     """Kills a shard's server; it runs again, and this process knows it, when the test is over."""

@@ -13,7 +13,6 @@ import pytest
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.moves import MoveState
 from tests.integration.moves.driving import content, owners, populated
-from tests.integration.web.fleet import end_moves
 
 CELERY = [sys.executable, "-m", "celery", "-A", "workers.app"]
 ROOT = Path(__file__).parents[3]
@@ -24,8 +23,7 @@ type Start = Callable[..., "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts Celery processes, each in a session of its own, and ends them; they find no move of another test."""
-    end_moves()
+    """Starts Celery processes, each in a session of its own, and ends them."""
     running: list[subprocess.Popen[bytes]] = []
 
     def starter(*words: str) -> "subprocess.Popen[bytes]":
