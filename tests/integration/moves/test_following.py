@@ -34,6 +34,7 @@ class Clock:
 
 def test_a_move_that_is_over_is_not_the_one_to_watch() -> None:
     end_moves()
+    Move.objects.filter(state=MoveState.DEPARTED).update(state=MoveState.CLEANED)
     with pytest.raises(CommandError, match="No move is under way"):
         moves.latest_under_way()
     copying = make_move(MoveState.COPYING)
