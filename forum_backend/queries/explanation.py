@@ -12,6 +12,7 @@ from forum_backend.domain.moves import FINAL, OVER, PAUSABLE, MoveState
 from forum_backend.queries.admission import waiting_moves
 from forum_backend.queries.moves import get_move, move_shape
 from forum_backend.queries.shapes import timestamp
+from forum_backend.queries.shards import shard_states, taking_forums
 from forum_backend.queries.status_moves import allowed
 
 # Of a move that went to and fro for very long, the last ones.
@@ -56,7 +57,8 @@ def explain_move(*, move_id: int, now: datetime) -> dict[str, Any]:
     passages = _passages(move)
     pace = _pace(move) if move.state == MoveState.COPYING else None
     remaining_s = max(0, move.rows_total - move.rows_done) / pace if pace else None
-    may = [{"do": action, "how": HOW[action].format(id=move.pk)} for action in allowed(shape, now=now)]
+    options = allowed(shape, now=now, taking=taking_forums(shard_states()))
+    may = [{"do": action, "how": HOW[action].format(id=move.pk)} for action in options]
     waits = list(_waits(move, now=now))
     following = _next(MoveState(move.state))
     return {

@@ -1,5 +1,6 @@
 """Reading the fleet: each shard with the load that was measured last."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from forum_backend.data.control.directory.models import Shard
@@ -16,6 +17,11 @@ def shard_shape(shard: Shard) -> dict[str, Any]:
         "rows_count": shard.rows_count,
         "bytes": shard.bytes,
     }
+
+
+def taking_forums(shards: Iterable[dict[str, Any]]) -> set[str]:
+    """The names of those shards (shapes) that forums may come to."""
+    return {shard["name"] for shard in shards if shard["state"] == Shard.State.ACTIVE}
 
 
 def shard_states() -> list[dict[str, Any]]:

@@ -1,16 +1,18 @@
 """Moves as the status page has them: what may be asked of one now, when it was settled, the windows of many."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
+from django.db.models import F
+from django.db.models.expressions import OrderBy
 from django.utils.dateparse import parse_datetime
 
 from forum_backend.data.control.moves.models import Move, StatusEvent
 from forum_backend.domain.moves import FINAL, PAUSABLE, SETTLED, MoveState
 from forum_backend.queries.moves import move_shape
-from forum_backend.queries.shapes import timestamp
+from forum_backend.queries.shapes import optional_timestamp
 
 WINDOWS = 200
 # The forum lives where it was to go and everybody knows, or the move was given up: it belongs to the history.
@@ -21,10 +23,20 @@ EDGES_MS = (2, 5, 10, 20, 50, 100, 150)
 STEPS = tuple(state for state in MoveState if state not in (MoveState.CLEANED, MoveState.ABORTED))
 BEFORE_READY = frozenset(STEPS[: STEPS.index(MoveState.READY)])
 _SETTLING = (f"move.{MoveState.DEPARTED}", f"move.{MoveState.ABORTED}")
+# Within a state, what is later in this order was settled later too.
+_LATEST: dict[MoveState, OrderBy] = {
+    MoveState.DEPARTED: F("pk").desc(),
+    MoveState.REVERSIBLE: F("reversible_until").desc(nulls_last=True),
+    MoveState.CLEANED: F("finished_at").desc(nulls_last=True),
+    MoveState.ABORTED: F("finished_at").desc(nulls_last=True),
+}
 
 
-def allowed(move: dict[str, Any], *, now: datetime) -> list[str]:
-    """What may be asked of a move (its shape) as it is now. The services decide; this is which buttons to show."""
+def allowed(move: dict[str, Any], *, now: datetime, taking: Collection[str]) -> list[str]:
+    """What may be asked of a move (its shape) as it is now; ``taking``: the shards that take forums.
+
+    The services decide; this is which buttons to show.
+    """
     state = MoveState(move["state"])
     if state in PAUSABLE and not move["is_cancelled"]:
         can = {
@@ -35,7 +47,8 @@ def allowed(move: dict[str, Any], *, now: datetime) -> list[str]:
         }
         return [action for action, is_allowed in can.items() if is_allowed]
     until = parse_datetime(move["reversible_until"]) if move["reversible_until"] else None
-    return ["rollback"] if state == MoveState.REVERSIBLE and until is not None and until > now else []
+    is_open = state == MoveState.REVERSIBLE and until is not None and until > now
+    return ["rollback"] if is_open and move["source"] in taking else []
 
 
 def is_as_asked(*, move_id: int, do: str) -> bool:
@@ -57,15 +70,21 @@ def moves_under_way(*, limit: int) -> list[dict[str, Any]]:
 
 
 def moves_over(*, limit: int) -> list[dict[str, Any]]:
-    """The last moves that switched or were given up, newest first, and when that was (``settled_at``)."""
-    moves = list(Move.objects.filter(state__in=sorted(OVER)).select_related("forum").order_by("-pk")[:limit])
+    """The moves that switched or were given up last, the latest first, and when that was (``settled_at``)."""
+    moves = [move for state, order in _LATEST.items() for move in _last_in(state, order, limit)]
     settled = _settled_at(moves)
-    return [{**move_shape(move), "settled_at": settled.get(move.pk)} for move in moves]
+    long_ago = datetime.min.replace(tzinfo=UTC)
+    moves.sort(key=lambda move: (settled.get(move.pk, long_ago), move.pk), reverse=True)
+    return [{**move_shape(move), "settled_at": optional_timestamp(settled.get(move.pk))} for move in moves[:limit]]
 
 
-def _settled_at(moves: Iterable[Move]) -> dict[int, str]:
-    events = StatusEvent.objects.filter(move__in=moves, type__in=_SETTLING).order_by("-number")
-    return {move: timestamp(at) for move, at in events.values_list("move_id", "at")}
+def _last_in(state: MoveState, order: OrderBy, limit: int) -> Iterable[Move]:
+    return Move.objects.filter(state=state).select_related("forum").order_by(order, "-pk")[:limit]
+
+
+def _settled_at(moves: Iterable[Move]) -> dict[int, datetime]:
+    events = StatusEvent.objects.filter(move__in=moves, type__in=_SETTLING).order_by("number")
+    return dict(events.values_list("move_id", "at"))
 
 
 def recent_windows() -> list[float]:

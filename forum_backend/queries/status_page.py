@@ -8,6 +8,7 @@ from typing import Any
 from forum_backend.data.control.directory.models import ForumPlacement
 from forum_backend.domain.errors import NotFound
 from forum_backend.queries.plans import get_plan, plan_shape
+from forum_backend.queries.shards import taking_forums
 from forum_backend.queries.status import status_snapshot
 from forum_backend.queries.status_moves import EDGES_MS, allowed, counts_of, quantile
 
@@ -54,12 +55,13 @@ def status_page(*, now: datetime) -> StatusPage:
     placements = ForumPlacement.objects.filter(is_ready=True, deleted_at=None).order_by("-pk")
     rows = [ForumOnShard(*row) for row in placements.values_list("pk", "slug", "shard_id")[: MAX_FORUMS + 1]]
     forums = sorted(rows[:MAX_FORUMS], key=lambda forum: forum.slug)
-    moves = snapshot["moves"]
+    moves, shards = snapshot["moves"], snapshot["shards"]
+    taking = taking_forums(shards)
     return StatusPage(
         number=number,
-        shards=_with_forums(with_bars(snapshot["shards"], LOADS), forums),
-        running=[{**move, "allowed": allowed(move, now=now)} for move in moves["running"]],
-        finished=[{**move, "allowed": allowed(move, now=now)} for move in moves["finished"]],
+        shards=_with_forums(with_bars(shards, LOADS), forums),
+        running=[{**move, "allowed": allowed(move, now=now, taking=taking)} for move in moves["running"]],
+        finished=[{**move, "allowed": allowed(move, now=now, taking=taking)} for move in moves["finished"]],
         windows=windows_shape(snapshot["windows"]),
         forums=forums,
         more_forums=len(rows) > MAX_FORUMS,

@@ -63,14 +63,21 @@ def opened(browser: Browser, fleet: Service, size: dict[str, int], **options: An
     return reader
 
 
-def large_forums(fleet: Service, client: httpx.Client, *, shard: str, count: int) -> list[Any]:
-    """New forums on one shard with many posts each."""
+def forums_on(client: httpx.Client, shard: str, *, count: int) -> list[Any]:
+    """New forums, made until so many of them live there."""
     found: list[Any] = []
     while len(found) < count:
         forum = people.make_forum(client)
+        if client.get(f"/forums/{forum['id']}").json()["shard"] == shard:
+            found.append(forum)
+    return found
+
+
+def large_forums(fleet: Service, client: httpx.Client, *, shard: str, count: int) -> list[Any]:
+    """New forums on one shard with many posts each."""
+    found = forums_on(client, shard, count=count)
+    for forum in found:
         thread = people.make_thread(client, forum["id"])
-        if client.get(f"/forums/{forum['id']}").json()["shard"] != shard:
-            continue
         with psycopg.connect(address_of(fleet, shard)) as connection:
             number = int(forum["id"])
             connection.execute("SELECT forum_enter(%s, 1)", (number,))
@@ -78,7 +85,6 @@ def large_forums(fleet: Service, client: httpx.Client, *, shard: str, count: int
             connection.execute(
                 "UPDATE forum_counters SET posts_count = posts_count + %s WHERE forum_id = %s", (ROWS, number)
             )
-        found.append(forum)
     return found
 
 
@@ -219,6 +225,39 @@ def test_a_refusal_is_said_beside_its_move(fleet: Service, client: httpx.Client,
     expect(row.get_by_role("alert")).to_contain_text("could be rolled back until")
     assert all("409" in problem for problem in desk.problems), desk.problems
     desk.problems.clear()
+
+
+def another_shard(client: httpx.Client, forum: Any) -> str:
+    here = client.get(f"/forums/{forum['id']}").json()["shard"]
+    return "shard_02" if here != "shard_02" else "shard_00"
+
+
+def test_the_last_one_to_arrive_stands_first(
+    fleet: Service, client: httpx.Client, browser: Browser, desk: Reader
+) -> None:
+    """Also where it was asked for before the others."""
+    held, quick = (people.make_forum(client) for _ in range(2))
+    asked = {"forum": held["id"], "target": another_shard(client, held), "pause_at": "ready"}
+    move = people.expect(client.post("/moves", json=asked), 202)
+    people.move(client, forum=quick["id"], target=another_shard(client, quick))
+    expect(past_of(desk, quick["slug"])).to_contain_text("moved")
+    people.expect(client.post(f"/moves/{move['id']}/resume"), 200)
+    expect(past_of(desk, held["slug"])).to_contain_text("moved")
+    first_two = desk.page.locator("[data-history] > tr a").all_text_contents()[:2]
+    assert first_two == [held["slug"], quick["slug"]]
+    says_the_same_without_scripts(fleet, browser, desk)
+
+
+def test_no_way_back_is_offered_to_a_shard_that_is_drained(fleet: Service, client: httpx.Client, desk: Reader) -> None:
+    shards(fleet, "add", "shard_04", new_database(fleet, "shard_04"))
+    (forum,) = forums_on(client, "shard_04", count=1)
+    people.move(client, forum=forum["id"], target="shard_01")
+    button = past_of(desk, forum["slug"]).get_by_role("button", name="Roll back")
+    expect(button).to_be_visible()
+    shards(fleet, "drain", "shard_04")
+    expect(button).to_be_hidden()
+    shards(fleet, "drain", "shard_04", "--undo")
+    expect(button).to_be_visible()
 
 
 def test_shards_come_go_and_die_on_an_open_page(fleet: Service, desk: Reader) -> None:

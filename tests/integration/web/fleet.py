@@ -1,24 +1,39 @@
 """Moves in any state for tests of the status page; no mover runs, so they stay as they are."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from forum_backend.data.control.moves.models import Move
-from forum_backend.domain.moves import MoveState
+from forum_backend.domain.moves import FINAL, MoveState
+from forum_backend.queries.moves import move_shape
 from forum_backend.queries.status_moves import OVER
+from forum_backend.services.status_events import record_status
 from tests import factories
 
 
-def make_move(state: MoveState = MoveState.COPYING, **fields: Any) -> Move:
-    """A move of a new forum from shard_00 to shard_01."""
+def make_move(state: MoveState = MoveState.COPYING, *, settled_at: datetime | None = None, **fields: Any) -> Move:
+    """A move of a new forum from shard_00 to shard_01; one that is over was settled just now, unless told otherwise."""
     forum = factories.make_forum("shard_00")
     usual = {"rows_done": 40, "rows_total": 160, "token": 1, "epoch": 1, "not_before": timezone.now()}
     if state == MoveState.REVERSIBLE:
         usual |= {"reversible_until": timezone.now() + timedelta(minutes=5), "window_ms": 7.5}
-    return Move.objects.create(forum=forum, source_id="shard_00", target_id="shard_01", state=state, **usual | fields)
+    if state in FINAL:
+        usual["finished_at"] = settled_at or timezone.now()
+    ends = {"forum": forum, "source_id": "shard_00", "target_id": "shard_01"}
+    move = Move.objects.create(**ends, state=state, **usual | fields)
+    if state in OVER:
+        _settle(move, settled_at or timezone.now())
+    return move
+
+
+def _settle(move: Move, at: datetime) -> None:
+    end = MoveState.ABORTED if move.state == MoveState.ABORTED else MoveState.DEPARTED
+    with transaction.atomic(using="default"):
+        record_status(type=f"move.{end}", data=move_shape(move), now=at, move_id=move.pk)
 
 
 def end_moves() -> None:

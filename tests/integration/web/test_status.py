@@ -1,5 +1,6 @@
 """The status page without scripts: who may see it, what may be asked of a move, how refusals are said."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from forum_backend.data.control.directory.models import ForumPlacement
+from forum_backend.data.control.directory.models import ForumPlacement, Shard
 from forum_backend.data.control.moves.models import Move, StatusEvent
 from forum_backend.domain.moves import MoveState
 from forum_backend.embedded import EmbeddedServers
+from forum_backend.queries.explanation import explain_move
 from forum_backend.queries.status_page import windows_shape
 from routers.registry import registry
 from tests import factories
@@ -106,6 +108,37 @@ def test_only_what_can_be_rolled_back_has_a_button_for_it(
 ) -> None:
     move = make_move(state, reversible_until=until and timezone.now() + until)
     assert Part(staff.html("/status/"), f"past-{move.pk}").buttons == expected
+
+
+def test_no_way_back_is_offered_to_a_shard_that_takes_no_forums(staff: Browser) -> None:
+    """After a drain each past move would have a button that is refused."""
+    move = make_move(MoveState.REVERSIBLE)
+    offered = {"active": ["rollback"], "draining": [], "removed": []}
+    for state, buttons in offered.items():
+        Shard.objects.filter(pk="shard_00").update(state=state)
+        try:
+            assert Part(staff.html("/status/"), f"past-{move.pk}").buttons == buttons
+            assert [option["do"] for option in explain_move(move_id=move.pk, now=timezone.now())["may"]] == buttons
+        finally:
+            Shard.objects.filter(pk="shard_00").update(state="active")
+            registry.refresh()
+
+
+def test_past_moves_stand_in_the_order_in_which_they_were_settled(staff: Browser) -> None:
+    """A large one that was asked for first is settled last; one that is cleaned up later keeps its place."""
+    now, yesterday = timezone.now(), timezone.now() - timedelta(days=1)
+    second, third = now - timedelta(milliseconds=1), now - timedelta(milliseconds=2)
+    ends: dict[MoveState, Any] = {
+        MoveState.REVERSIBLE: {"settled_at": now, "reversible_until": now + timedelta(hours=1)},
+        MoveState.ABORTED: {"settled_at": second, "finished_at": second},
+        MoveState.CLEANED: {"settled_at": third, "finished_at": now},
+    }
+    expected = [make_move(state, **fields) for state, fields in ends.items()]
+    for _ in range(20):  # asked for later, and over since long ago
+        make_move(MoveState.CLEANED, settled_at=yesterday, finished_at=yesterday)
+    shown = re.findall(r'id="past-(\d+)"', staff.html("/status/"))
+    assert shown[:3] == [str(move.pk) for move in expected]
+    assert len(shown) == 21, "and the one to be filled in by a script"
 
 
 def test_pause_hold_resume_and_cancel_do_what_they_say_twice_as_once(staff: Browser) -> None:

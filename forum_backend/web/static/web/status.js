@@ -5,7 +5,7 @@ import { placeForum, showFleet, showShard } from "./status/fleet.js";
 import { takeForms } from "./status/forms.js";
 import { countWindow, showHistory, showPast } from "./status/history.js";
 import { live, rules } from "./status/live.js";
-import { showMove, showMoves } from "./status/moves.js";
+import { showButtonsAnew, showMove, showMoves } from "./status/moves.js";
 
 const page = document.querySelector("[data-status]");
 const SETTLING = new Set(["move.departed", "move.aborted"]);
@@ -26,8 +26,10 @@ function onMove(move, { type, at }) {
 }
 
 function onEvent(event) {
-  if (event.type.startsWith("shard.")) showShard(event.data, { isRemoved: event.type === "shard.removed" });
-  else if (event.type.startsWith("move.")) onMove(event.data, event);
+  if (event.type.startsWith("shard.")) {
+    showShard(event.data, { isRemoved: event.type === "shard.removed" });
+    showButtonsAnew();
+  } else if (event.type.startsWith("move.")) onMove(event.data, event);
 }
 
 function onSnapshot({ data }) {

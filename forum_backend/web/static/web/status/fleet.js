@@ -72,6 +72,9 @@ export function showFleet(shards) {
   finish();
 }
 
+/** Whether forums may come to this shard, as far as is known. */
+export const takesForums = (name) => loads.get(name)?.state === "active";
+
 /** A forum lives somewhere else now. */
 export function placeForum(move) {
   const forum = named("forum", move.forum);

@@ -10,12 +10,16 @@ const table = document.querySelector("[data-history]");
 const histogram = document.querySelector("[data-windows]");
 let windows = []; // newest first
 
-function rowOf(move) {
+/** The row of a move that was settled at this moment: the latest stand first, whenever they were asked for. */
+function rowOf(move, settled) {
   const present = named("past", move.id);
   if (present) return present;
-  const isNewer = (row) => Number(row.dataset.past) < Number(move.id);
-  const following = [...table.children].find(isNewer) ?? null;
-  if (!following && table.children.length >= ROWS) return null; // older than all that is shown
+  const isLater = (row) => {
+    const lead = Number(row.dataset.settled) - settled;
+    return lead > 0 || (lead === 0 && Number(row.dataset.past) > Number(move.id));
+  };
+  const following = [...table.children].find((row) => !isLater(row)) ?? null;
+  if (!following && table.children.length >= ROWS) return null; // before all that is shown
   const row = cloned("past-template");
   row.dataset.past = move.id;
   row.id = `past-${move.id}`;
@@ -25,8 +29,10 @@ function rowOf(move) {
 
 /** News of a move that is over. */
 export function showPast(move) {
-  const row = rowOf(move);
+  const settled = Date.parse(move.settled_at) || 0;
+  const row = rowOf(move, settled);
   if (!row) return;
+  row.dataset.settled = settled || row.dataset.settled || 0;
   fillHead(row, move);
   if (move.settled_at) write(row.querySelector("[data-took]"), took(move.created_at, move.settled_at));
   write(row.querySelector("[data-rows]"), counted(move.rows_total));

@@ -1,6 +1,7 @@
 // What a move's data says in words, and what may be asked of it: as the page says it (status_words.py, status_moves.py).
 
 import { counted, words } from "./figures.js";
+import { takesForums } from "./fleet.js";
 import { rules } from "./live.js";
 
 const UNCOPIED = new Set(["planned", "prepared", "armed", "copying"]);
@@ -59,5 +60,6 @@ export function allowed(move) {
     };
     return Object.keys(can).filter((action) => can[action]);
   }
-  return move.state === "reversible" && Date.parse(move.reversible_until) > Date.now() ? ["rollback"] : [];
+  const isOpen = move.state === "reversible" && Date.parse(move.reversible_until) > Date.now();
+  return isOpen && takesForums(move.source) ? ["rollback"] : [];
 }

@@ -7,6 +7,7 @@ import { timeLeft } from "./pace.js";
 const LINGER_MS = 6000;
 const list = document.querySelector("[data-moves]");
 const empty = document.querySelector("[data-no-moves]");
+const shownOf = new WeakMap(); // the move that a form was last shown for
 
 /** What a card and a row of the history have in common. */
 export function fillHead(element, move) {
@@ -23,11 +24,19 @@ export function fillHead(element, move) {
 
 /** Only what may be asked now; the focus goes on to the next button rather than nowhere. */
 function showButtons(form, move) {
+  shownOf.set(form, move);
   form.setAttribute("action", `/status/moves/${move.id}`);
   const shown = allowed(move);
   const focused = document.activeElement;
   for (const button of form.querySelectorAll("button")) button.hidden = !shown.includes(button.value);
   if (form.contains(focused) && focused.hidden) form.querySelector("button:not([hidden])")?.focus();
+}
+
+/** What may be asked also depends on the shards. */
+export function showButtonsAnew() {
+  for (const form of document.querySelectorAll("form[data-ask]")) {
+    if (shownOf.has(form)) showButtons(form, shownOf.get(form));
+  }
 }
 
 function cardOf(move) {
