@@ -17,7 +17,7 @@ from tests.integration.moves.driving import content, owners, populated
 CELERY = [sys.executable, "-m", "celery", "-A", "workers.app"]
 ROOT = Path(__file__).parents[3]
 TIME_LIMIT_S = 60.0
-SETTINGS = {"MOVE_RETENTION_S": "0", "MOVE_BUDGET_MS": "1500", "MOVE_LEASE_S": "2"}
+SETTINGS = {"MOVE_RETENTION_S": "0", "MOVE_BUDGET_MS": "1500", "MOVE_LEASE_S": "5"}
 type Start = Callable[..., "subprocess.Popen[bytes]"]
 
 

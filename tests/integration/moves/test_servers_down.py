@@ -64,17 +64,21 @@ def test_the_target_dies_before_it_was_asked_to_commit(
     move = place.plan()
     drive(move_id=move.pk, token=move.token, observe=at(point, lambda: kill("shard_02")))
     move.refresh_from_db()
-    assert move.state in {MoveState.PLANNED, MoveState.CATCHING_UP}
-    assert move.attempts == 1
+    is_copied = point not in ("prepare.before", "arm.before")
+    assert (move.state, move.attempts) == (MoveState.CATCHING_UP if is_copied else MoveState.PLANNED, 1)
     for _ in range(MAX_ATTEMPTS - 1):
         drive(move_id=move.pk, token=expire_lease(move))
     move.refresh_from_db()
-    assert move.state == MoveState.ABORTED
+    # What was copied is not given up because its shard is away for a while.
+    assert (move.state, move.attempts) == (
+        (MoveState.CATCHING_UP, 1) if is_copied else (MoveState.ABORTED, MAX_ATTEMPTS)
+    )
     assert place.write("the source takes writes, the target being dead").pk
     servers.start_server("shard_02")
     assert owners(place.forum) == ["shard_00"]
     assert content(place.forum)["post"].rows == before["post"].rows + 1
-    assert drive_to_end(place.plan()).state == MoveState.CLEANED
+    assert drive_to_end(move if is_copied else place.plan()).state == MoveState.CLEANED
+    assert content(place.forum)["post"].rows == before["post"].rows + 1
 
 
 def test_the_target_dies_just_after_its_commit(servers: EmbeddedServers, kill: Callable[[str], None]) -> None:
