@@ -85,12 +85,16 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a plan keeps to. ``threshold``: no shard more than this share above the average, and nothing moves."""
+    """What a plan keeps to. ``threshold``: no shard more than this share above the average, and nothing moves.
+
+    ``avoided``: shards that are given nothing, although they answer, for they refused a moment ago.
+    """
 
     threshold: float = 0.2
     moves_in_all: int = 20
     moves_per_shard: int = 10
     drains_only: bool = False
+    avoided: tuple[str, ...] = ()
     floor: Load = field(default=FLOOR)
 
 

@@ -133,12 +133,16 @@ class _State:
     def _taking(self) -> list[_Shard]:
         return [shard for shard in self._shards.values() if shard.takes]
 
+    def _willing(self) -> list[_Shard]:
+        """Shards that may be given a forum, if there is room for another move."""
+        return [shard for shard in self._taking() if shard.name not in self._rules.avoided]
+
     def drain(self) -> Iterator[PlannedMove]:
         """Everything off the drained shards, the heaviest forums first."""
         leaving = [at for at in self._forums if at.shard in self._draining and at.stays in (None, Stay.COOLING)]
         for at in sorted(leaving, key=lambda at: (-sum(self._weights[at.forum]), at.forum)):
             source = self._shards[at.shard]
-            targets = [shard for shard in self._taking() if shard.room > 0]
+            targets = [shard for shard in self._willing() if shard.room > 0]
             if self._room <= 0 or not targets:
                 return
             if source.is_source_of_drain and source.room > 0:
@@ -168,8 +172,8 @@ class _State:
         self, movable: dict[str, list[ForumAt]], best: dict[tuple[str, str], tuple[float, ForumAt] | None]
     ) -> tuple[ForumAt, _Shard] | None:
         chosen: tuple[float, ForumAt, _Shard] | None = None
-        ready = [shard for shard in self._taking() if shard.room > 0]
-        for source, target in ((a, b) for a in ready for b in ready if a is not b):
+        ready, willing = ([shard for shard in of if shard.room > 0] for of in (self._taking(), self._willing()))
+        for source, target in ((a, b) for a in ready for b in willing if a is not b):
             pair = source.name, target.name
             if pair not in best:
                 best[pair] = self._best_of(movable[source.name], source, target)
@@ -229,7 +233,9 @@ class _State:
             return str(at.stays)
         if not self._shards[at.shard].is_source_of_drain:
             return "its shard does not answer"
-        return "there are enough moves for now" if self._taking() else "no shard takes forums"
+        if not self._willing():
+            return "the shards that could take it refused a moment ago" if self._taking() else "no shard takes forums"
+        return "there are enough moves for now"
 
 
 def _burden(weight: Iterable[float], shard: _Shard) -> float:

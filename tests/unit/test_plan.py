@@ -59,6 +59,7 @@ rules = st.builds(
     moves_in_all=st.integers(0, 12),
     moves_per_shard=st.integers(0, 8),
     drains_only=st.booleans(),
+    avoided=st.sampled_from([(), (), ("shard_00",), ("shard_01", "shard_02")]),
 )
 
 
@@ -106,6 +107,7 @@ def test_no_plan_breaks_a_rule(fleet: Fleet, rules: Rules) -> None:
         assert at.shard == move.source != move.target
         assert source.answers
         assert shards[move.target].takes_forums
+        assert move.target not in rules.avoided
         assert at.stays is None or (source.is_draining and at.stays is Stay.COOLING)
         assert source.is_draining or not rules.drains_only
         assert move.reason
@@ -153,6 +155,15 @@ def test_a_drained_shard_is_emptied_although_the_fleet_is_even() -> None:
     proposal = propose(fleet, rules=Rules(threshold=10), pace=PACE)
     assert steps(proposal) == [(3, "shard_01", "shard_00")]
     assert [(held.forum, held.reason) for held in proposal.held] == [(4, "it is pinned")]
+
+
+def test_a_shard_that_refused_is_given_nothing_and_what_stays_for_that_is_said() -> None:
+    fleet = fleet_of([5, 5], [5, 5], [], draining=(0,))
+    proposal = propose(fleet, rules=Rules(drains_only=True, avoided=("shard_02",)), pace=PACE)
+    assert steps(proposal) == [(1, "shard_00", "shard_01"), (2, "shard_00", "shard_01")]
+    proposal = propose(fleet, rules=Rules(drains_only=True, avoided=("shard_01", "shard_02")), pace=PACE)
+    assert steps(proposal) == []
+    assert {held.reason for held in proposal.held} == {"the shards that could take it refused a moment ago"}
 
 
 def test_forums_without_load_are_spread_too() -> None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from forum_backend.commands.fleet_display import plan_lines
 from forum_backend.commands.sentences import in_sentences
 from forum_backend.data.control.directory.models import Plan, Shard
+from forum_backend.domain.fleet import Stay
 from forum_backend.queries.fleet_states import fleet_states, silent_shards
 from forum_backend.queries.plans import plan_shape
 from forum_backend.queries.shards import shard_shape
@@ -18,6 +19,17 @@ from forum_backend.services.fleet_changes import add_shard, drain_shard, remove_
 from forum_backend.services.plans import drain_on
 
 MEGABYTE = 1024 * 1024
+
+
+def _held_text(shard: str, plan: Plan | None) -> str:
+    """What becomes of the forums on a drained shard; nobody but an operator moves pinned ones off it."""
+    here = [held["reason"] for held in plan.content["held"] if held["shard"] == shard] if plan is not None else []
+    pinned = here.count(Stay.PINNED)
+    if not pinned:
+        return "the workers move off it what lives there"
+    pins = f"{pinned} pinned {'forum stays' if pinned == 1 else 'forums stay'} there until unpinned or moved by hand"
+    goes_on = plan is not None and (len(here) > pinned or any(move["source"] == shard for move in plan.moves))
+    return f"{pins}, the workers move the others" if goes_on else f"{pins}, and nothing else is left to move"
 
 
 class Command(BaseCommand):
@@ -69,8 +81,8 @@ class Command(BaseCommand):
             self._say(stop_draining(name=options["name"], now=now), f"{options['name']} takes forums again.", options)
             return
         shard = drain_shard(name=options["name"], now=now)
-        text = f"{shard.name} gets no new forums; the workers move off it what lives there."
-        self._say(shard, text, options, plan=drain_on(now=now))
+        plan = drain_on(now=now)
+        self._say(shard, f"{shard.name} gets no new forums; {_held_text(shard.name, plan)}.", options, plan=plan)
 
     def _remove(self, options: dict[str, Any]) -> None:
         shard = remove_shard(name=options["name"], now=timezone.now())
