@@ -31,11 +31,14 @@ DIRECTORY = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.option.collectonly or getattr(config.option, "dist", "no") != "no":
+    if config.option.collectonly:
         return
-    directory = Path(tempfile.mkdtemp(prefix="forum-tests-"))
+    given = getattr(config, "workerinput", {}).get("directory")
+    directory = Path(tempfile.mkdtemp(prefix="forum-tests-", dir=given))
     directory.chmod(0o711)  # as root, the servers run as another user, who must be able to pass
     config.stash[DIRECTORY] = directory
+    if getattr(config.option, "dist", "no") != "no":
+        return
     config.stash[SERVERS] = servers = EmbeddedServers(directory=directory, shards=3, durable=False)
     servers.start()
     config.stash[ADDRESSES] = servers.environment()
@@ -58,8 +61,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Where there was no session to finish."""
+    """Where there was no session to finish; and the folder of processes that were ended before they could."""
     _destroy(config)
+    if DIRECTORY in config.stash:
+        shutil.rmtree(config.stash[DIRECTORY], ignore_errors=True)
 
 
 def _destroy(config: pytest.Config) -> None:
@@ -68,6 +73,12 @@ def _destroy(config: pytest.Config) -> None:
         del config.stash[SERVERS]
         servers.destroy()
         shutil.rmtree(config.stash[DIRECTORY], ignore_errors=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Where the servers of one of several processes lie: in the folder of the one that hands out the tests."""
+    node.workerinput["directory"] = str(node.config.stash[DIRECTORY])
 
 
 @pytest.hookimpl(optionalhook=True)
