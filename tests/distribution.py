@@ -9,8 +9,35 @@ ONE_SERVICE = ("a_shard_dies", "browser", "events", "history", "posting_while_mo
 TOGETHER = {f"tests/journeys/test_{name}.py": "journeys" for name in ONE_SERVICE}
 # What has limits of time that hold where nothing else runs: at the end, in the one process that is left.
 ALONE: set[str] = set()
-# What takes long, in seconds on two cores; other files count by their tests.
-SECONDS = {"journeys": 120.0}
+# What takes long, in seconds, as measured; other files count by their tests.
+MOVES, RELAY, REALTIME = "tests/integration/moves", "tests/integration/relay", "tests/integration/realtime"
+SECONDS = {
+    "journeys": 200.0,
+    "tests/journeys/test_faults.py": 180.0,
+    "tests/journeys/test_pgbouncer.py": 90.0,
+    "tests/journeys/test_status_page.py": 60.0,
+    "tests/journeys/test_shards_come_and_go.py": 50.0,
+    "tests/journeys/test_up.py": 30.0,
+    f"{MOVES}/test_crashes.py": 150.0,
+    f"{MOVES}/test_large_move.py": 130.0,
+    f"{MOVES}/test_failover.py": 120.0,
+    f"{MOVES}/test_failpoints.py": 120.0,
+    f"{MOVES}/test_servers_down.py": 60.0,
+    f"{MOVES}/test_writers.py": 45.0,
+    f"{MOVES}/test_throttle.py": 35.0,
+    f"{MOVES}/test_mutants.py": 30.0,
+    f"{MOVES}/test_celery.py": 20.0,
+    f"{RELAY}/test_numbering.py": 100.0,
+    f"{RELAY}/test_consumers.py": 60.0,
+    f"{RELAY}/test_snapshot_property.py": 20.0,
+    f"{REALTIME}/test_forum_socket.py": 50.0,
+    "tests/integration/test_embedded.py": 65.0,
+    "tests/integration/test_embedded_launch.py": 80.0,
+    "tests/integration/fleet/test_plans.py": 35.0,
+    "tests/integration/commands/test_sentences.py": 25.0,
+    "tests/model/test_model.py": 70.0,
+    "tests/unit/test_disqus_reader.py": 25.0,
+}
 A_TEST_S = 0.3
 
 
