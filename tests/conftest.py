@@ -123,14 +123,19 @@ def _databases(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_broken_connections(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After a test that may have stopped a server, this thread connects anew and believes all shards."""
+    """After a test that may have stopped a server, this thread connects anew and believes all shards.
+
+    So does the one in which coroutine tests run what is synchronous.
+    """
     yield
     if "servers" in request.fixturenames:
+        from asgiref.sync import sync_to_async
         from django.db import connections
 
         from routers.health import health
 
         connections.close_all()
+        asyncio.run(sync_to_async(connections.close_all)())
         for alias in connections.databases:
             health.answered(alias)
 

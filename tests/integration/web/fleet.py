@@ -37,8 +37,10 @@ def _settle(move: Move, at: datetime) -> None:
 
 
 def end_moves() -> None:
-    """Nothing is under way any more."""
-    Move.objects.exclude(state__in=sorted(OVER)).update(state=MoveState.ABORTED, finished_at=timezone.now())
+    """Nothing is under way any more, and nothing can be taken back."""
+    now = timezone.now()
+    Move.objects.filter(state=MoveState.REVERSIBLE).update(state=MoveState.CLEANED, finished_at=now)
+    Move.objects.exclude(state__in=sorted(OVER)).update(state=MoveState.ABORTED, finished_at=now)
 
 
 class Part(HTMLParser):
