@@ -8,7 +8,14 @@ from xdist.scheduler import LoadScopeScheduling
 ONE_SERVICE = ("a_shard_dies", "browser", "events", "history", "posting_while_moving")
 TOGETHER = {f"tests/journeys/test_{name}.py": "journeys" for name in ONE_SERVICE}
 # What has limits of time that hold where nothing else runs: at the end, in the one process that is left.
-ALONE: set[str] = set()
+ALONE = {
+    "journeys",
+    "tests/journeys/test_faults.py",
+    "tests/journeys/test_pgbouncer.py",
+    "tests/journeys/test_shards_come_and_go.py",
+    "tests/journeys/test_status_page.py",
+    "tests/integration/relay/test_numbering.py",
+}
 # What takes long, in seconds, as measured; other files count by their tests.
 MOVES, RELAY, REALTIME = "tests/integration/moves", "tests/integration/relay", "tests/integration/realtime"
 SECONDS = {
