@@ -20,7 +20,7 @@ SAMPLES = Path(__file__).parent / "samples"
 VISIBLE = {"bakery": 5, "cycling": 6}  # of 7 and 6 posts; the bakery's has a deleted one and a spam one
 WRITERS, MOVES = 8, 20
 PACE_S = 0.15  # between two posts of a writer: the forum must stay small enough to be moved
-LIMIT_S = 150.0
+LIMIT_S = 300.0
 
 
 def test_posting_while_moving(service: Service, staff: Person) -> None:
