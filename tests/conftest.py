@@ -148,6 +148,18 @@ def _addresses_stay(pytestconfig: pytest.Config) -> Iterator[None]:
 
 
 @pytest.fixture
+def no_control(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The control database does not answer who connects anew: as if its server were down, but not for later tests."""
+    from django.db import connections
+
+    connections["default"].close()
+    with monkeypatch.context() as unreachable:
+        unreachable.setitem(connections.databases["default"], "PORT", "1")
+        yield
+        connections["default"].close()
+
+
+@pytest.fixture
 def make_user() -> Callable[..., Any]:
     """Makes an account (and its profile, as the event would) with a name of its own."""
     from tests import factories

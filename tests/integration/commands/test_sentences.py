@@ -16,7 +16,6 @@ from django.db import connections
 
 from forum_backend.commands.sentences import in_sentences
 from forum_backend.domain.errors import Invalid
-from forum_backend.embedded import EmbeddedServers
 from tests.factories import unique
 from tests.integration.moves.driving import populated
 from tests.processes import ROOT
@@ -37,13 +36,6 @@ COMMANDS = (
     ("migrate_all",),
     ("migrate_all", "--check"),
 )
-
-
-@pytest.fixture
-def no_control(servers: EmbeddedServers) -> Iterator[None]:
-    servers.kill_server("control")
-    yield
-    servers.start_server("control")
 
 
 def test_a_control_database_that_is_down_is_a_sentence(no_control: None) -> None:

@@ -9,7 +9,6 @@ import pytest
 from forum_backend.domain.errors import ShardUnavailable
 from forum_backend.embedded import EmbeddedServers
 from forum_backend.queries.forum_read import ownership_on
-from workers.rebalance.runner import drive
 
 TIME_LIMIT_S, TURN_S = 20.0, 30.0
 
@@ -19,6 +18,8 @@ def limits(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Moves end once they are settled, unless a test says otherwise; a fence, and a mover's turn, may take what a busy
     machine takes.
     """
+    from workers.rebalance.runner import drive
+
     monkeypatch.setitem(drive.__kwdefaults__, "time_limit_s", TURN_S)
     settings.MOVE_RETENTION_S = 0
     settings.MOVE_BUDGET_MS = 1_500
