@@ -101,18 +101,25 @@ def settle(move: Move, *, reason: str, is_never_activated: bool = False) -> Move
 
 def _rule_out_activation(move: Move) -> bool:
     """Mark the target aborted; False if it owns the forum already."""
-    aborted = Change(
-        forum=move.forum_id, token=move.token, modes=NOT_SERVING, from_epoch=None,
-        mode=OwnershipMode.ABORTED, epoch=move.epoch + 1,
-    )  # fmt: skip
     try:
         with unavailable(move.target_id), connected(move.target_id, LIMITS) as target:
-            set_ownership(target, aborted)
+            mark_aborted(target, move)
     except OwnershipRefused as refusal:
         if (refusal.ownership.mode, refusal.ownership.epoch) == (OwnershipMode.OWNER, move.epoch + 1):
             return False
         raise
     return True
+
+
+def mark_aborted(target: psycopg.Connection, move: Move) -> None:
+    """The target is no longer to own the forum; ``OwnershipRefused`` if it does, or if a newer mover has it."""
+    set_ownership(
+        target,
+        Change(
+            forum=move.forum_id, token=move.token, modes=NOT_SERVING, from_epoch=None,
+            mode=OwnershipMode.ABORTED, epoch=move.epoch + 1,
+        ),
+    )  # fmt: skip
 
 
 def _go_back(move: Move, *, reason: str) -> Move:

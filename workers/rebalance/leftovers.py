@@ -5,14 +5,8 @@ import time
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.moves import MoveState, OwnershipMode
 from forum_backend.queries.move_limits import read_limits
-from forum_backend.services.ownership import (
-    NOT_SERVING,
-    Change,
-    Limits,
-    OwnershipRefused,
-    connected,
-    set_ownership,
-)
+from forum_backend.services.move_recovery import mark_aborted
+from forum_backend.services.ownership import Limits, OwnershipRefused, connected
 from workers.rebalance import progress
 from workers.rebalance.purge import purged
 from workers.rebalance.throttle import Throttle
@@ -31,13 +25,9 @@ def purge_leftovers(*, move_id: int, time_limit_s: float = TIME_LIMIT_S) -> bool
         return time.monotonic() <= deadline
 
     throttle = Throttle((move.target_id,), tell=has_time, limits=read_limits)
-    aborted = Change(
-        forum=move.forum_id, token=move.token, modes=NOT_SERVING, from_epoch=None, mode=OwnershipMode.ABORTED,
-        epoch=move.epoch + 1,
-    )  # fmt: skip
     try:
         with connected(move.target_id, Limits(statement_ms=20_000)) as target:
-            set_ownership(target, aborted)  # who was away when the move was given up has not heard of it
+            mark_aborted(target, move)  # who was away when the move was given up has not heard of it
             if not purged(
                 target, forum=move.forum_id, epoch=move.epoch + 1, token=move.token, mode=OwnershipMode.ABORTED,
                 throttle=throttle, goes_on=has_time,
