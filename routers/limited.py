@@ -78,7 +78,7 @@ class LimitedConnection(psycopg.Connection[Any]):
 
     def tell(self) -> None:
         """Tell the open transaction, or what is left of the pipeline up to its end, which is one transaction too."""
-        super().execute(self._telling)
+        super().execute(self._telling, prepare=settings.PREPARED_STATEMENTS or None)
 
     def begin(self, how: QueryNoTemplate = "BEGIN") -> None:
         """Open a transaction that lasts until ``commit()`` or ``rollback()``."""

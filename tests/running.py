@@ -25,13 +25,13 @@ STOP_LIMIT_S = 8.0
 ROLES = ("web", "relay", "worker", "beat")
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float, what: str, every_s: float = 0.02) -> None:
     """Wait on a condition, at most so long, else fail saying what did not come true."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not come true within {seconds:.0f} s")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def http_get(port: int, path: str, *, seconds: float = 5.0) -> tuple[int, bytes]:

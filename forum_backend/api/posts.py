@@ -11,6 +11,7 @@ from forum_backend.api.access import account_of, id_in_address, idempotency_key,
 from forum_backend.api.answers import answer, authored, nothing, tagged, tagged_body
 from forum_backend.api.schemas import Cursor, Limit, NewPost, NewVote, Post, PostChanges, Posts
 from forum_backend.api.shortcuts import remember
+from forum_backend.domain.errors import NotOwner
 from forum_backend.domain.ids import parse_id
 from forum_backend.queries import posts as post_queries
 from forum_backend.queries.fresh_pages import PageKey, fresh_page, read_page
@@ -53,9 +54,13 @@ async def create(request: HttpRequest, thread: str, new: NewPost) -> HttpRespons
     }
     card = kept_card(author_id)
     cards = {author_id: card} if card else await in_service_thread(author_cards, {author_id})
-    made = await posts.create_post_at_once(**wanted)
+    made, refusal = None, None
+    try:
+        made = await posts.create_post_at_once(**wanted)
+    except NotOwner as error:
+        refusal = error
     if made is None:
-        made = await in_service_thread(posts.create_post, **wanted)
+        made = await in_service_thread(posts.create_post, **wanted, refusal=refusal)
     with_authors([made], cards=cards)
     return answer(made, status=201)
 

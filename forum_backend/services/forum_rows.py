@@ -66,14 +66,17 @@ FORUM_TABLES = tuple(
 )
 
 
-def counts_query(forum: int) -> sql.Composed:
-    """The query of how many rows the forum has in each table, by its name."""
-    return sql.SQL(" UNION ALL ").join(
+# How many rows the forum has in each table, by its name.
+COUNTS_SQL = (
+    sql.SQL(" UNION ALL ")
+    .join(
         sql.SQL("SELECT {}, count(*) FROM {} WHERE forum_id = {}").format(
-            sql.Literal(table.name), sql.Identifier(table.name), sql.Literal(forum)
+            sql.Literal(table.name), sql.Identifier(table.name), sql.Placeholder("forum_id")
         )
         for table in FORUM_TABLES
     )
+    .as_bytes()
+)
 
 
 def last_keys_query(forum: int) -> sql.Composed:

@@ -12,7 +12,7 @@ import psycopg
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
-from forum_backend.domain.errors import ForumMoving, NotOwner, ShardUnavailable, TwoForums
+from forum_backend.domain.errors import ForumMoving, NotOwner, Ownership, ShardUnavailable, TwoForums
 from forum_backend.domain.moves import OwnershipMode
 from forum_backend.services.waking import wake_relay
 from routers.directory import Location, directory
@@ -62,11 +62,14 @@ def forum_write[T](forum: int, write: Callable[[OpenForum], T]) -> T:
     return _on_owner(forum, lambda place: _attempt(place, lambda entered: _transaction(place, write, entered)))
 
 
-def forum_statement(forum: int, sql: str, parameters: Sequence[Any], *, may_repeat: bool) -> tuple[Any, ...]:
+def forum_statement(
+    forum: int, sql: str, parameters: Sequence[Any], *, may_repeat: bool, refusal: NotOwner | None = None
+) -> tuple[Any, ...]:
     """Run a write that is one statement, which enters the forum by itself, and return its row: one round trip.
 
     ``sql`` takes the forum's number and the epoch as its first two parameters. Waits, follows and raises as
     ``forum_write`` does. ``may_repeat``: the statement has no second effect, so a lost answer is asked for again.
+    ``refusal``: what the shard has said to it already.
     """
     if _open.get() is not None:
         raise TwoForums("a statement that enters by itself is a transaction of its own")
@@ -85,13 +88,16 @@ def forum_statement(forum: int, sql: str, parameters: Sequence[Any], *, may_repe
         health.answered(place.shard)
         return row
 
-    return _on_owner(forum, lambda place: _attempt(place, lambda started: run(place, started)))
+    return _on_owner(forum, lambda place: _attempt(place, lambda started: run(place, started)), refusal=refusal)
 
 
-def _on_owner[T](forum: int, attempt: Callable[[OpenForum], T]) -> T:
+def _on_owner[T](forum: int, attempt: Callable[[OpenForum], T], *, refusal: NotOwner | None = None) -> T:
     """The attempt on the shard that owns the forum, found by following refusals; then its relay is woken."""
     deadline = time.monotonic() + settings.MOVE_WAIT_LIMIT_MS / 1000
     location = directory.locate(forum)
+    if refusal is not None:
+        retries.total += 1
+        location = _next_place(refusal, location, deadline)
     for _hop in range(MAX_HOPS):
         try:
             result = attempt(OpenForum(forum, location.shard, location.epoch))
@@ -157,38 +163,46 @@ def _transaction[T](forum: OpenForum, write: Callable[[OpenForum], T], entered: 
 def _next_place(refusal: NotOwner, location: Location, deadline: float) -> Location:
     if refusal.ownership.mode != OwnershipMode.FENCED:
         return follow(refusal)
-    _wait_at_gate(refusal, deadline)
+    found = _wait_at_gate(refusal, deadline)
+    if found.ownership.mode == OwnershipMode.DEPARTED:
+        return follow(found)
     return directory.known(refusal.forum) or location
 
 
-def _wait_at_gate(refusal: NotOwner, deadline: float) -> None:
-    """Wait on the lock that the mover holds while the fence stands; recover a forum that nobody is moving any more."""
+def _wait_at_gate(refusal: NotOwner, deadline: float) -> NotOwner:
+    """Wait on the lock that the mover holds while the fence stands, and return what the shard says of the forum then.
+
+    A forum that is fenced still is moved by nobody any more, and is recovered here.
+    """
     if not _waiting_places.acquire(blocking=False):
         raise ForumMoving
     try:
         remaining_ms = int((deadline - time.monotonic()) * 1000)
-        if remaining_ms <= 0 or not _gate_opened(refusal, remaining_ms):
-            raise ForumMoving
+        found = _at_opened_gate(refusal, remaining_ms) if remaining_ms > 0 else None
     finally:
         _waiting_places.release()
+    if found is None:
+        raise ForumMoving
+    return found
 
 
-def _gate_opened(refusal: NotOwner, limit_ms: int) -> bool:
-    """Whether the gate's lock was had in time. If the forum is fenced still, its mover is dead: recovery opens it."""
+def _at_opened_gate(refusal: NotOwner, limit_ms: int) -> NotOwner | None:
+    """What the shard says once the gate's lock was had; None if it was not in time."""
     try:
-        with transaction.atomic(using=refusal.shard), connections[refusal.shard].cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{limit_ms}ms"])
-            cursor.execute("SELECT pg_advisory_xact_lock_shared(forum_gate_key(%s))", [refusal.forum])
-            cursor.execute("SELECT mode FROM ownership WHERE forum_id = %s", [refusal.forum])
+        with connections[refusal.shard].cursor() as cursor:
+            cursor.execute(
+                "SELECT mode, epoch, went_to, went_epoch FROM forum_wait_at_gate(%s, %s)", [refusal.forum, limit_ms]
+            )
             row = cursor.fetchone()
     except (DatabaseError, InterfaceError) as error:
         if sqlstate_of(error) == LOCK_TIMEOUT_STATE:
-            return False
+            return None
         if is_connection_lost(error):
             raise ShardUnavailable(refusal.shard) from error
         raise
-    if row is not None and row[0] == OwnershipMode.FENCED:
+    found = NotOwner(forum=refusal.forum, shard=refusal.shard, ownership=Ownership(*row) if row else refusal.ownership)
+    if row is not None and found.ownership.mode == OwnershipMode.FENCED:
         from forum_backend.services.move_recovery import recover_forum
 
         recover_forum(refusal.forum, fenced_on=refusal.shard)
-    return True
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from forum_backend.data.shard.models import Post
-from forum_backend.domain.errors import Closed, Conflict, IdempotencyMismatch, Invalid, NotFound, Unavailable
+from forum_backend.domain.errors import Closed, Conflict, IdempotencyMismatch, Invalid, NotFound, NotOwner, Unavailable
 from forum_backend.domain.events import PostDeleted, PostUpdated
 from forum_backend.domain.ids import forum_of
 from forum_backend.domain.text import render_markdown
@@ -21,6 +21,7 @@ from forum_backend.services.permissions import may_moderate, refuse_unless_autho
 from forum_backend.services.waking import wake_relay
 from forum_backend.services.wording import checked_body
 from routers.directory import directory
+from routers.refusals import refusal_of
 
 # A longer text is rendered in a service thread: the event loop has others to serve.
 SHORT = 1_000
@@ -80,15 +81,23 @@ class NewPost:
 
 
 def create_post(
-    *, thread_id: int, author_id: int, body: str, parent_id: int | None = None, now: datetime, key: str | None = None
+    *,
+    thread_id: int,
+    author_id: int,
+    body: str,
+    parent_id: int | None = None,
+    now: datetime,
+    key: str | None = None,
+    refusal: NotOwner | None = None,
 ) -> Shape:
     """A post in an open thread, or a reply to one of its posts; returns its shape, with ``author_id``.
 
     The hottest write of all, so one statement does it: ``data/shard/sql/post_create.sql`` enters the forum, looks,
-    writes the post and its event, and keeps the answer under the key.
+    writes the post and its event, and keeps the answer under the key. ``refusal``: what ``create_post_at_once`` raised.
     """
     new = _prepare(thread_id=thread_id, author_id=author_id, body=body, parent_id=parent_id, now=now, key=key)
-    row = forum_statement(new.forum_id, POST_CREATE, new.parameters(), may_repeat=new.key is not None)
+    may_repeat = new.key is not None
+    row = forum_statement(new.forum_id, POST_CREATE, new.parameters(), may_repeat=may_repeat, refusal=refusal)
     return new.shape(row)
 
 
@@ -97,8 +106,9 @@ async def create_post_at_once(
 ) -> Shape | None:
     """As ``create_post``, on the event loop, where nothing stands in the way; None where only ``create_post`` can tell.
 
-    For short posts with a key to a forum whose owner is known: whatever happens here, a refusal of the shard or a lost
-    answer, ``create_post`` may repeat it, and the key sees to it that there is one post.
+    For short posts with a key to a forum whose owner is known: whatever happens here, ``create_post`` may repeat it,
+    and the key sees to it that there is one post. Raises ``NotOwner`` where the shard does not own the forum now:
+    ``create_post`` waits, or follows it, without asking there again.
     """
     location = directory.known(forum_of(thread_id))
     if key is None or location is None or len(body) > SHORT:
@@ -107,7 +117,12 @@ async def create_post_at_once(
     parameters = (new.forum_id, location.epoch, *new.parameters())
     try:
         row = await write_pools.fetch_one(location.shard, POST_CREATE_AT_ONCE, parameters)
-    except (Unavailable, psycopg.Error):
+    except psycopg.Error as error:
+        refused = refusal_of(error, forum=new.forum_id, shard=location.shard)
+        if isinstance(refused, NotOwner):
+            raise refused from error
+        return None
+    except Unavailable:
         return None
     if row is None:
         return None

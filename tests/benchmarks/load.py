@@ -1,4 +1,7 @@
-"""A load generator in a process of its own: raw keep-alive connections, each asking again when it was answered."""
+"""A load generator in a process of its own: raw keep-alive connections, each asking again when it was answered.
+
+Or at a steady pace, where a question should find a service that is not busy with the one before.
+"""
 
 import asyncio
 import json
@@ -65,14 +68,19 @@ def load(
     seconds: float,
     pids: Mapping[str, Sequence[int]] | None = None,
     host: str = "127.0.0.1",
+    pause_s: float = 0.0,
 ) -> LoadResult:
-    """Ask for so many seconds after a warm-up, the requests in turn; any answer but 2xx or 304 is an error."""
+    """Ask for so many seconds after a warm-up, the requests in turn; any answer but 2xx or 304 is an error.
+
+    Each connection waits ``pause_s`` between an answer and its next question.
+    """
     order = {
         "host": host,
         "port": port,
         "requests": [request.decode("latin-1") for request in requests],
         "connections": connections,
         "seconds": seconds,
+        "pause_s": pause_s,
         "pids": {group: list(numbers) for group, numbers in (pids or {}).items()},
     }
     done = subprocess.run(
@@ -92,8 +100,9 @@ def load(
 class Run:
     """One run in the generator's own process: what all connections share."""
 
-    def __init__(self, requests: list[bytes]) -> None:
+    def __init__(self, requests: list[bytes], *, pause_s: float) -> None:
         self._requests, self._sent = requests, 0
+        self.pause_s = pause_s
         self.is_measuring = False
         self.times_ns = array("q")
         self.statuses: Counter[str] = Counter()
@@ -146,6 +155,8 @@ class Connection(asyncio.Protocol):
         self._ask()
 
     def _ask(self) -> None:
+        if self.is_closing:
+            return
         self._began_ns = time.perf_counter_ns()
         self._transport.write(self._run.next_request())
 
@@ -156,7 +167,10 @@ class Connection(asyncio.Protocol):
             return
         self._run.answered(status=self._buffer[9:12], began_ns=self._began_ns, size=size)
         self._buffer = b""
-        self._ask()
+        if self._run.pause_s:
+            asyncio.get_running_loop().call_later(self._run.pause_s, self._ask)
+        else:
+            self._ask()
 
     def connection_lost(self, _error: Exception | None) -> None:
         if not self.is_closing:
@@ -183,7 +197,7 @@ def answer_size(data: bytes) -> int | None:
 
 
 async def _generate(order: dict[str, Any]) -> LoadResult:
-    run = Run([request.encode("latin-1") for request in order["requests"]])
+    run = Run([request.encode("latin-1") for request in order["requests"]], pause_s=order["pause_s"])
     loop = asyncio.get_running_loop()
     made = [
         await loop.create_connection(lambda: Connection(run), order["host"], order["port"])

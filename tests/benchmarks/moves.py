@@ -33,6 +33,9 @@ from tests.running import wait_for
 
 ROWS = 100_000
 CONNECTIONS = 4
+# One reader beside the writers, at a steady pace: it shall see what moves do, not take the machine from them.
+PAGE_EVERY_S = 0.02
+ASK_EVERY_S = 0.2
 OVER = ("reversible", "cleaned", "aborted")
 MOVE_LIMIT_S = 120.0
 MOVES_A_FORUM, USUAL_MOVE_S = 5, 2.5
@@ -65,6 +68,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             Figure(name="posts refused or failed", value=steady.errors, unit=""),
             Figure(name="longest wait of a writer", value=steady.longest_ms, unit="ms"),
             Figure(name="pages refused or failed", value=steady.page_errors, unit=""),
+            Figure(name="longest wait of a reader", value=steady.longest_page_ms, unit="ms",
+                   limit=stalls.worst_ms, limit_name="ms machine stall"),
             Figure(name="rows copied", value=copied, unit="/s", limit=raw, limit_name="raw COPY pipe"),
             Figure(name="another forum's posts, p99", value=during.p99_ms, unit="ms", limit=before.p99_ms,
                    limit_name="ms without a move"),
@@ -81,6 +86,7 @@ class Steady:
     errors: int = 0
     page_errors: int = 0
     longest_ms: float = 0.0
+    longest_page_ms: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -111,7 +117,9 @@ def _segment(service: Service, client: httpx.Client, steady: Steady, *, moves: i
         seconds = moves * USUAL_MOVE_S
         posting = pool.submit(_post, service, demo, seconds=seconds, connections=CONNECTIONS)
         page = request_bytes(path=f"/api/v1/threads/{demo.thread}/posts?limit=50")
-        reading = pool.submit(load, port=service.port, requests=[page], connections=1, seconds=seconds, pids={})
+        reading = pool.submit(
+            load, port=service.port, requests=[page], connections=1, seconds=seconds, pause_s=PAGE_EVERY_S
+        )
         done = 0
         while done < moves and not posting.done():
             window = move_and_wait(client, demo.forum)["window_ms"]
@@ -123,6 +131,7 @@ def _segment(service: Service, client: httpx.Client, steady: Steady, *, moves: i
     steady.errors += posted.errors
     steady.page_errors += read.errors
     steady.longest_ms = max(steady.longest_ms, posted.max_ms)
+    steady.longest_page_ms = max(steady.longest_page_ms, read.max_ms)
 
 
 def _post(service: Service, demo: DemoThread, *, seconds: float, connections: int) -> LoadResult:
@@ -133,7 +142,7 @@ def _post(service: Service, demo: DemoThread, *, seconds: float, connections: in
         body=b'{"body": "Does anybody notice?"}',
         headers={"Idempotency-Key": f"{time.monotonic_ns()}-{COUNTER.decode()}"},
     )
-    return load(port=service.port, requests=[request], connections=connections, seconds=seconds, pids={})
+    return load(port=service.port, requests=[request], connections=connections, seconds=seconds)
 
 
 def move_and_wait(client: httpx.Client, forum: int) -> dict[str, Any]:
@@ -150,7 +159,7 @@ def move_and_wait(client: httpx.Client, forum: int) -> dict[str, Any]:
         found = client.get(f"/moves/{number}").json()
         return found["state"] in OVER
 
-    wait_for(is_over, seconds=MOVE_LIMIT_S, what=f"move {number}")
+    wait_for(is_over, seconds=MOVE_LIMIT_S, what=f"move {number}", every_s=ASK_EVERY_S)
     return found
 
 

@@ -6,13 +6,14 @@ Its commit is the only commit point of a move.
 from collections.abc import Iterable
 
 from forum_backend.domain.moves import MoveState, OwnershipMode, content_text
-from forum_backend.services.forum_rows import counts_query
+from forum_backend.services.forum_rows import COUNTS_SQL
 from forum_backend.services.ownership import refusals
 from workers.rebalance import progress, sequence
-from workers.rebalance.delta import RowsDiffer, read_delta, send
+from workers.rebalance.delta import RowsDiffer, send
+from workers.rebalance.flow import prepared
 from workers.rebalance.mover import Mover
 from workers.rebalance.progress import Progress
-from workers.rebalance.sequence import ask_last_value, lift_by_one, refuse_too_far
+from workers.rebalance.sequence import lift_by_one, refuse_too_far
 from workers.rebalance.step import Recorded, Step
 
 # More rows are not counted one by one under a fence: their number has been kept since they were verified.
@@ -22,24 +23,23 @@ COUNTED = 20_000
 def activate(mover: Mover) -> bool:
     """Bring over what changed last and make the target the forum's owner, within the budget.
 
-    Everybody waits: what the source has to say is asked at once, and all that the target has to do is sent at once.
+    Everybody waits: all that the target has to do is sent at once, and the source counts meanwhile.
     """
-    flow, target = mover.forward, mover.target
+    flow, target, last = mover.forward, mover.target, mover.last
+    if last is None:
+        raise AssertionError("the fence was not raised by this mover")
     with flow.source.pipeline():
         flow.source.tell()
-        asked = ask_last_value(flow.source)
-        last = read_delta(flow)  # nobody writes: each statement sees the same rows
-        source_reached = sequence.told(asked)
         counted = ask_counts(mover)
         with refusals(), target.pipeline():
             target.begin()
             flow.enter()
-            lifted = lift_by_one(target, above=source_reached)
-            refuse_difference = send(flow, last)
+            lifted = lift_by_one(target, above=last.number)
+            refuse_difference = send(flow, last.delta)
             noted = progress.ask(target, forum=flow.forum)
             own(mover)
     refuse_difference()
-    refuse_too_far(sequence.told(lifted), above=source_reached)
+    refuse_too_far(sequence.told(lifted), above=last.number)
     kept = progress.told(noted)
     refuse_other_counts(kept, dict(counted))
     mover.reach("activate.copied")
@@ -65,7 +65,7 @@ def ask_counts(mover: Mover) -> Iterable[tuple[str, int]]:
     """Ask the source for numbers of rows by table, which it counts while the target works; not if they are many."""
     if mover.move.rows_total > COUNTED:
         return ()
-    return mover.source.execute(counts_query(mover.move.forum_id))
+    return prepared(mover.source, COUNTS_SQL, {"forum_id": mover.move.forum_id})
 
 
 def refuse_other_counts(kept: dict[str, Progress], counted: dict[str, int]) -> None:

@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import psycopg
-from django.conf import settings
 from psycopg import sql
-from psycopg.abc import Params
 
 from forum_backend.services.forum_rows import CONTENT, FORUM_TABLES, ForumTable
-from workers.rebalance.flow import Flow
+from workers.rebalance.flow import Flow, prepared
 
 type Keys = Mapping[str, list[int]]
 type Contents = dict[str, tuple[int, int]]
@@ -94,7 +92,7 @@ _ACCOUNT_SQL = (
     .as_bytes()
 )
 _DELETE_SQL = {
-    table.name: sql.SQL("DELETE FROM {} WHERE {} = ANY(%s)")
+    table.name: sql.SQL("DELETE FROM {} WHERE {} = ANY(%(keys)s)")
     .format(sql.Identifier(table.name), sql.Identifier(table.key))
     .as_bytes()
     for table in FORUM_TABLES
@@ -102,7 +100,7 @@ _DELETE_SQL = {
 # As JSON, by name: the order of columns may differ between servers.
 _INSERT_SQL = {
     table.name: sql.SQL(
-        "INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s)"
+        "INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, %(rows)s)"
     )
     .format(table=sql.Identifier(table.name), columns=table.column_list())
     .as_bytes()
@@ -112,11 +110,20 @@ _INSERT_SQL = {
 
 def read_delta(flow: Flow, *, batch: int = MOST) -> Delta:
     """What is in the log, with its rows; all of one moment."""
+    return told_delta(ask_delta(flow, batch=batch))
+
+
+def ask_delta(flow: Flow, *, batch: int = MOST) -> psycopg.Cursor:
+    """``read_delta`` in two, for a pipeline: ask in it, be told after it."""
+    return prepared(flow.source, _LOG_AND_ROWS_SQL, {"forum_id": flow.forum, "batch": batch})
+
+
+def told_delta(answer: psycopg.Cursor) -> Delta:
+    """What ``ask_delta`` asked for."""
     entries: list[int] = []
     keys: dict[str, list[int]] = {}
     rows: list[Rows] = []
-    values = {"forum_id": flow.forum, "batch": batch}
-    for name, numbers, number, content, as_json in _execute(flow.source, _LOG_AND_ROWS_SQL, values):
+    for name, numbers, number, content, as_json in answer:
         if not name:
             entries = numbers or []
             continue
@@ -130,7 +137,7 @@ def read_log(flow: Flow, *, batch: int = MOST) -> Delta:
     """What is in the log; its rows are read piece by piece as they are needed, in the open view of the source."""
     entries: list[int] = []
     keys: dict[str, set[int]] = {}
-    for entry, table, key in _execute(flow.source, _LOG_SQL, {"forum_id": flow.forum, "batch": batch}):
+    for entry, table, key in prepared(flow.source, _LOG_SQL, {"forum_id": flow.forum, "batch": batch}):
         entries.append(entry)
         keys.setdefault(table, set()).add(key)
     return Delta(entries, {table: sorted(found) for table, found in keys.items()})
@@ -155,7 +162,7 @@ def send(flow: Flow, delta: Delta) -> Callable[[], None]:
     _account(flow, delta.keys, sign=-1)
     for table in reversed(FORUM_TABLES):
         if delta.keys.get(table.name):
-            _execute(flow.target, _DELETE_SQL[table.name], (delta.keys[table.name],))
+            prepared(flow.target, _DELETE_SQL[table.name], {"keys": delta.keys[table.name]})
     sent = _send_rows(flow, delta)
     flow.target.execute("SET CONSTRAINTS ALL IMMEDIATE")
     flow.target.execute("SET CONSTRAINTS ALL DEFERRED")
@@ -169,11 +176,11 @@ def warm_up(flow: Flow) -> None:
         flow.enter()
         apply(flow, Delta(keys={table.name: [NO_KEY] for table in FORUM_TABLES}))
         for table in FORUM_TABLES:
-            _execute(flow.target, _INSERT_SQL[table.name], ("[]",))
+            prepared(flow.target, _INSERT_SQL[table.name], {"rows": "[]"})
 
 
 def _account(flow: Flow, keys: Keys, *, sign: int) -> psycopg.Cursor:
-    return _execute(flow.target, _ACCOUNT_SQL, {"sign": sign, "forum_id": flow.forum, **_of_each_table(keys)})
+    return prepared(flow.target, _ACCOUNT_SQL, {"sign": sign, "forum_id": flow.forum, **_of_each_table(keys)})
 
 
 def _send_rows(flow: Flow, delta: Delta) -> Contents:
@@ -182,7 +189,7 @@ def _send_rows(flow: Flow, delta: Delta) -> Contents:
     for rows in _read_rows(flow, delta.keys) if delta.rows is None else delta.rows:
         number, content = sent[rows.table]
         sent[rows.table] = (number + rows.number, content + rows.content)
-        _execute(flow.target, _INSERT_SQL[rows.table], (rows.as_json,))
+        prepared(flow.target, _INSERT_SQL[rows.table], {"rows": rows.as_json})
     return sent
 
 
@@ -191,7 +198,7 @@ def _read_rows(flow: Flow, keys: Keys) -> Iterator[Rows]:
     most = max(len(found) for found in keys.values())
     for begin in range(0, most, SLICE):
         piece = {name: found[begin : begin + SLICE] for name, found in keys.items()}
-        for name, number, content, as_json in _execute(flow.source, _ROWS_SQL, _of_each_table(piece)).fetchall():
+        for name, number, content, as_json in prepared(flow.source, _ROWS_SQL, _of_each_table(piece)).fetchall():
             if number:
                 yield Rows(name, number, int(content), as_json)
 
@@ -204,7 +211,3 @@ def _refuse_difference(sent: Contents, read_back: Contents) -> None:
 
 def _of_each_table(keys: Keys) -> dict[str, list[int]]:
     return {table.name: keys.get(table.name, []) for table in FORUM_TABLES}
-
-
-def _execute(connection: psycopg.Connection, query: bytes, values: Params) -> psycopg.Cursor:
-    return connection.execute(query, values, prepare=settings.PREPARED_STATEMENTS or None)

@@ -2,13 +2,18 @@
 
 import time
 
+import psycopg
+
 from forum_backend.domain.moves import MoveState, OwnershipMode
-from workers.rebalance import delta
+from forum_backend.services.ownership import refusals
+from workers.rebalance import delta, sequence
+from workers.rebalance.activate import ask_counts
 from workers.rebalance.catch_up import bring_over
-from workers.rebalance.mover import Mover
+from workers.rebalance.delta import ask_delta, told_delta
+from workers.rebalance.mover import LastChanges, Mover
 from workers.rebalance.patience import patiently
 from workers.rebalance.ready import make_ready
-from workers.rebalance.sequence import lift_before_fence
+from workers.rebalance.sequence import ask_last_value, lift_before_fence
 from workers.rebalance.step import Recorded, Step
 
 # What changed while a batch was brought over is less each time, until it is what a few writers do in an instant.
@@ -33,8 +38,14 @@ def warm_up(mover: Mover) -> None:
     lift_before_fence(mover.source, mover.target)
     delta.warm_up(mover.forward)
     for _round in range(LAST_ROUNDS):
-        if bring_over(mover.forward) <= FEW:
+        if last_round(mover) <= FEW:
             return
+
+
+def last_round(mover: Mover) -> int:
+    """Bring over what changed, and have the source plan what it is asked later; how many entries there were."""
+    list(ask_counts(mover))
+    return bring_over(mover.forward)
 
 
 def close_gate(mover: Mover) -> None:
@@ -48,13 +59,26 @@ def close_gate(mover: Mover) -> None:
 
 
 def raise_fence(mover: Mover) -> None:
-    """From the moment the lock is asked for, writers queue behind it: the window is counted from there."""
+    """From the moment the lock is asked for, writers queue behind it: the window is counted from there.
+
+    What changed last is read in the same round trip, behind the lock: the server does it before a writer wakes up.
+    """
     mover.fence_began_at = time.monotonic()
-    epoch = mover.move.epoch
-    mover.change(
-        mover.source, modes=(OwnershipMode.OWNER,), from_epoch=epoch, mode=OwnershipMode.FENCED, epoch=epoch,
-        capture=True, went_to=mover.move.target_id,
-    )  # fmt: skip
+    epoch, source = mover.move.epoch, mover.source
+    try:
+        with refusals(), source.pipeline():
+            source.begin()
+            mover.change(
+                source, modes=(OwnershipMode.OWNER,), from_epoch=epoch, mode=OwnershipMode.FENCED, epoch=epoch,
+                capture=True, went_to=mover.move.target_id,
+            )  # fmt: skip
+            number, changed = ask_last_value(source), ask_delta(mover.forward)
+            source.commit()
+    except psycopg.errors.LockNotAvailable:
+        source.rollback()
+        last_round(mover)  # with the rollback psycopg forgot what it had prepared
+        raise
+    mover.last = LastChanges(told_delta(changed), sequence.told(number))
 
 
 # Recorded before it is done: who finds a fence finds a move that says so.

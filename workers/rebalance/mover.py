@@ -1,8 +1,9 @@
 """What the steps of one attempt have in hand: the move, its token, connections of its own to both shards."""
 
+import gc
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ from forum_backend.queries.move_limits import read_limits
 from forum_backend.services import failpoints, moves
 from forum_backend.services.ownership import Change, Limits, connect, raise_token, set_ownership
 from routers.limited import LimitedConnection
+from workers.rebalance.delta import Delta
 from workers.rebalance.flow import Flow
 from workers.rebalance.throttle import Throttle
 
@@ -35,6 +37,14 @@ class LogInterrupted(Exception):
     """The source does not log what changes, as it did since ARMED: what was copied is worth nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class LastChanges:
+    """What the source said under the fence: what had changed last, and the last number that it gave out."""
+
+    delta: Delta
+    number: int
+
+
 class Mover:
     """One attempt. Used as a context: at its end all connections are closed, whatever is open on them is undone.
 
@@ -51,6 +61,7 @@ class Mover:
         self.fence_began_at: float | None = None
         self.is_commit_sent = False
         self.window_ms: float | None = None
+        self.last: LastChanges | None = None
         self._deadline = deadline
         self._told_at = 0.0
         self._copied, self._copying_s = 0, 0.0
@@ -110,6 +121,7 @@ class Mover:
 
     def close(self, *, keep_gate: bool = False) -> None:
         """Close the connections; open transactions are rolled back, locks are given up."""
+        gc.enable()
         self.throttle.stop()
         for name in list(self._connections):
             if not (keep_gate and name == "gate"):
@@ -225,7 +237,11 @@ class Mover:
         return self._connections[name]
 
     def hurry(self) -> None:
-        """From here on nothing may take longer than a fence may stand, and a little."""
+        """From here on nothing may take longer than a fence may stand, and a little.
+
+        Nor does this process look for cycles of garbage until the end: that takes as long as a fence, at any moment.
+        """
+        gc.disable()
         within_ms = settings.MOVE_BUDGET_MS + GRACE_MS
         limits = Limits(lock_ms=LOCK_MS, statement_ms=within_ms, idle_ms=2 * within_ms)
         for connection in (self.source, self.target, self.gate):

@@ -68,10 +68,13 @@ class Throttle:
         self._aim(rows, after_s)
         self._learn()
         began, until = ended - after_s, ended + after_s * self._share()
+        reason = ""
         while True:
             behind, owed_s = self._behind(), self._owed_s(began, rows) if is_limited else 0.0
             limited = f"the limit of {self.limits.rows_per_second:,} rows a second" if owed_s > 0 else ""
-            if not self._tell(behind or limited or self._pressure.reason):
+            # Who looks at the end of this rest is told what it was for.
+            reason = behind or limited or self._pressure.reason or reason
+            if not self._tell(reason):
                 return
             left_s = max(until - time.monotonic(), owed_s, SLICE_S if behind else 0.0)
             if left_s <= 0:

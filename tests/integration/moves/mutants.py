@@ -9,7 +9,7 @@ from django.db import connections
 
 from forum_backend.services import move_recovery
 from forum_backend.services.ownership import connected
-from workers.rebalance import activate, delta
+from workers.rebalance import delta, fence
 
 SHARDS = ("shard_00", "shard_01")
 
@@ -70,7 +70,7 @@ def no_token() -> Any:
 def cursor_on_the_log() -> Iterator[None]:
     """The log is read from the last id on, as if ids became visible in their order."""
     last = 0
-    execute = delta._execute
+    execute = delta.prepared
 
     def reading_on(connection: Any, query: bytes, values: Any) -> Any:
         if query is not delta._LOG_AND_ROWS_SQL:
@@ -83,7 +83,7 @@ def cursor_on_the_log() -> Iterator[None]:
         last = max([last, *(rows[0][1] or [])])
         return rows
 
-    with patch.object(delta, "_execute", reading_on):
+    with patch.object(delta, "prepared", reading_on):
         yield
 
 
@@ -101,7 +101,7 @@ def source_reopened_first() -> Any:
 
 def no_last_catch_up() -> Any:
     """What changed between the last batch and the fence is left behind."""
-    return patch.object(activate, "read_delta", lambda _flow: delta.Delta())
+    return patch.object(fence, "told_delta", lambda _answer: delta.Delta())
 
 
 def no_read_back() -> Any:
@@ -113,14 +113,14 @@ def no_read_back() -> Any:
 def rows_get_damaged(times: int = 1) -> Iterator[None]:
     """No mutant but a fault: a body is not what was sent, that many times."""
     left = times
-    execute = delta._execute
+    execute = delta.prepared
 
     def damage(connection: Any, query: bytes, values: Any) -> Any:
         nonlocal left
         if query == delta._INSERT_SQL["post"] and left:
             left -= 1
-            values = (values[0].replace('"body":"', '"body":"damaged '),)
+            values = {"rows": values["rows"].replace('"body":"', '"body":"damaged ')}
         return execute(connection, query, values)
 
-    with patch.object(delta, "_execute", damage):
+    with patch.object(delta, "prepared", damage):
         yield

@@ -206,24 +206,22 @@ def overtaken_under_its_fence() -> list[str]:
         pause_move(move_id=move.pk, at="ready", now=timezone.now())
         for _ in range(3):
             drive(move_id=move.pk, token=expire_lease(move))
-        place.write("written meanwhile")
+        edit_first(place, "edited meanwhile")
 
     drive(move_id=move.pk, token=move.token, observe=at("activate.before", overtake))
-    return finished(place) + missing(place, "written meanwhile")
+    return finished(place) + missing(place, "edited meanwhile")
+
+
+def edit_first(place: Populated, body: str) -> None:
+    forum_write(place.forum, lambda entered: Post.objects.in_forum(entered).filter(body="first").update(body=body))
 
 
 def edit_before_the_fence() -> list[str]:
     """A post is edited between the last batch and the fence."""
     place = populated()
     move = place.plan()
-
-    def edit() -> None:
-        forum_write(
-            place.forum,
-            lambda entered: Post.objects.in_forum(entered).filter(body="first").update(body="edited last"),
-        )
-
-    drive(move_id=move.pk, token=move.token, observe=at("fence.gate_closed", edit))
+    edit = at("fence.gate_closed", lambda: edit_first(place, "edited last"))
+    drive(move_id=move.pk, token=move.token, observe=edit)
     drive_to_end(move)
     return finished(place) + missing(place, "edited last")
 

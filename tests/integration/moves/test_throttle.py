@@ -37,6 +37,8 @@ from workers.rebalance.throttle import Throttle
 
 BOTH = ("shard_00", "shard_01")
 ROWS = 1_000
+# So low that a copy waits for it on the slowest machine.
+LIMIT = 400
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +84,7 @@ def test_limits_are_kept_in_one_row_and_nonsense_is_refused() -> None:
 def test_a_copy_keeps_its_limit_and_says_so() -> None:
     place = filled()
     before = content(place.forum)
-    change(rows_per_second=2_000)
+    change(rows_per_second=LIMIT)
     move = place.plan()
     began = time.monotonic()
     Move.objects.filter(pk=move.pk).update(pause_at="catching_up")
@@ -90,11 +92,11 @@ def test_a_copy_keeps_its_limit_and_says_so() -> None:
     took = time.monotonic() - began
     move.refresh_from_db()
     assert move.state == MoveState.CATCHING_UP
-    assert took >= 0.9 * ROWS / 2_000
+    assert took >= 0.9 * ROWS / LIMIT
     assert move.rows_per_s is not None
-    assert move.rows_per_s <= 2_000 * 1.1
+    assert move.rows_per_s <= LIMIT * 1.1
     said = [event.data["throttled_by"] for event in move.events.filter(type="move.progress")]
-    assert "the limit of 2,000 rows a second" in said
+    assert f"the limit of {LIMIT:,} rows a second" in said
     Move.objects.filter(pk=move.pk).update(pause_at="")
     assert drive_to_end(move).state == MoveState.CLEANED
     assert content(place.forum) == before

@@ -10,10 +10,12 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from forum_backend.data.shard.models import Post, Thread
-from forum_backend.domain.errors import Closed, IdempotencyMismatch
+from forum_backend.domain.errors import Closed, IdempotencyMismatch, NotFound, NotOwner
+from forum_backend.domain.moves import OwnershipMode
 from forum_backend.queries.async_pools import write_pools
-from forum_backend.services.forum_write import forum_write
+from forum_backend.services.forum_write import forum_write, retries
 from forum_backend.services.posts import SHORT, create_post, create_post_at_once
+from routers.directory import Location, directory
 from tests.factories import make_forum, make_thread, make_user, unique
 
 SHORT_WAIT_S = 5.0  # a statement may take ten seconds; a lock is waited for a tenth of one
@@ -79,9 +81,37 @@ def test_a_fence_is_the_services_to_wait_at(thread: Thread, wanted: dict[str, An
     assert shard is not None
     with connections[shard].cursor() as cursor:
         cursor.execute("SELECT forum_set_ownership(%s, ARRAY['owner'], 1, 0, 'fenced', 1)", [thread.forum_id])
-        assert on_a_loop(lambda: create_post_at_once(**wanted)) is None
+        with pytest.raises(NotOwner) as refused:
+            on_a_loop(lambda: create_post_at_once(**wanted))
+        assert refused.value.ownership.mode == OwnershipMode.FENCED
         cursor.execute("SELECT forum_set_ownership(%s, ARRAY['fenced'], 1, 0, 'owner', 1)", [thread.forum_id])
-    assert on_a_loop(lambda: create_post_at_once(**wanted)) is not None
+    assert create_post(**wanted, refusal=refused.value) == on_a_loop(lambda: create_post_at_once(**wanted))
+    assert posts_of(thread) == 1
+
+
+def test_who_met_the_fence_is_told_at_the_gate_where_the_forum_went(thread: Thread, wanted: dict[str, Any]) -> None:
+    """Without another attempt on the shard that it left."""
+    source = thread._state.db
+    assert source is not None
+    target = next(shard for shard in ("shard_00", "shard_01") if shard != source)
+    with connections[source].cursor() as cursor:
+        cursor.execute(
+            "SELECT forum_set_ownership(%s, ARRAY['owner'], 1, 0, 'fenced', 1, false, %s, 2)",
+            [thread.forum_id, target],
+        )
+        with pytest.raises(NotOwner) as refused:
+            on_a_loop(lambda: create_post_at_once(**wanted))
+        cursor.execute(
+            "SELECT forum_set_ownership(%s, ARRAY['fenced'], 1, 0, 'departed', 1, false, %s, 2)",
+            [thread.forum_id, target],
+        )
+    with connections[target].cursor() as cursor:
+        cursor.execute("SELECT forum_set_ownership(%s, ARRAY['absent'], NULL, 0, 'owner', 2)", [thread.forum_id])
+    before = retries.total
+    with pytest.raises(NotFound):  # its rows were not copied there
+        create_post(**wanted, refusal=refused.value)
+    assert directory.known(thread.forum_id) == Location(target, 2)
+    assert retries.total == before + 1
 
 
 def test_it_waits_a_moment_only_for_a_lock(thread: Thread, wanted: dict[str, Any]) -> None:
