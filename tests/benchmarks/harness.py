@@ -18,7 +18,7 @@ import httpx
 
 from tests.benchmarks.figures import Figure, show
 from tests.benchmarks.limits import PgbenchResult, ReferenceApp, find_pgbench, pgbench
-from tests.benchmarks.load import COUNTER, LoadResult, load, request_bytes
+from tests.benchmarks.load import COUNTER, Load, LoadResult, load, request_bytes
 from tests.benchmarks.processor import cpu_seconds, peak_memory_mb
 from tests.running import Service, wait_for
 
@@ -26,6 +26,7 @@ __all__ = [
     "COUNTER",
     "DemoThread",
     "Figure",
+    "Load",
     "LoadResult",
     "PgbenchResult",
     "ReferenceApp",
@@ -60,14 +61,14 @@ class DemoThread:
     username: str
 
 
-def make_thread(service: Service, *, posts: int = 50) -> DemoThread:
-    """A new forum with one thread of so many posts, some of them replies, written over HTTP."""
-    username = f"bench-{next(_numbers)}"
-    token = service.token(username)
+def make_thread(service: Service, *, posts: int = 50, by: DemoThread | None = None) -> DemoThread:
+    """A new forum with one thread of so many posts, some of them replies, written over HTTP by a new user or ``by``."""
+    name = f"bench-{next(_numbers)}"
+    username, token = (by.username, by.token) if by else (name, service.token(name))
     with httpx.Client(
         base_url=f"{service.url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=20
     ) as client:
-        forum = _made(client, "/forums", {"slug": f"forum-of-{username}", "name": "A forum to measure"})
+        forum = _made(client, "/forums", {"slug": f"forum-of-{name}", "name": "A forum to measure"})
         new = {"title": "How long does it take?", "body": WORDS}
         thread = _made(client, f"/forums/{forum['id']}/threads", new)
         ids = [int(item["id"]) for item in client.get(f"/threads/{thread['id']}/posts").json()["items"]]

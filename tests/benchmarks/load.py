@@ -4,6 +4,7 @@ Or at a steady pace, where a question should find a service that is not busy wit
 """
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -60,41 +61,71 @@ class LoadResult:
         return self.requests / self.cpu_s[group] if self.cpu_s.get(group) else 0.0
 
 
-def load(
-    *,
-    port: int,
-    requests: Sequence[bytes],
-    connections: int,
-    seconds: float,
-    pids: Mapping[str, Sequence[int]] | None = None,
-    host: str = "127.0.0.1",
-    pause_s: float = 0.0,
-) -> LoadResult:
-    """Ask for so many seconds after a warm-up, the requests in turn; any answer but 2xx or 304 is an error.
+def load(*, seconds: float, **asked: Any) -> LoadResult:
+    """``Load`` for so many seconds, to its end."""
+    return Load(seconds=seconds, **asked).result()
 
-    Each connection waits ``pause_s`` between an answer and its next question.
+
+class Load:
+    """A running generator: asks for so many seconds after a warm-up, or until ``stop``, the requests in turn.
+
+    Any answer but 2xx or 304 is an error. Each connection waits ``pause_s`` between an answer and its next question.
     """
-    order = {
-        "host": host,
-        "port": port,
-        "requests": [request.decode("latin-1") for request in requests],
-        "connections": connections,
-        "seconds": seconds,
-        "pause_s": pause_s,
-        "pids": {group: list(numbers) for group, numbers in (pids or {}).items()},
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.load"],
-        input=json.dumps(order),
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=seconds + WARM_UP_S + ANSWER_LIMIT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"the load generator failed:\n{done.stderr[-3000:]}")
-    return LoadResult(**json.loads(done.stdout))
+
+    def __init__(
+        self,
+        *,
+        port: int,
+        requests: Sequence[bytes],
+        connections: int,
+        seconds: float,
+        pids: Mapping[str, Sequence[int]] | None = None,
+        host: str = "127.0.0.1",
+        pause_s: float = 0.0,
+    ) -> None:
+        self._limit_s = seconds + WARM_UP_S + ANSWER_LIMIT_S
+        order = {
+            "host": host,
+            "port": port,
+            "requests": [request.decode("latin-1") for request in requests],
+            "connections": connections,
+            "seconds": seconds,
+            "pause_s": pause_s,
+            "pids": {group: list(numbers) for group, numbers in (pids or {}).items()},
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.benchmarks.load"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        self._orders: Any = self._process.stdin
+        self._orders.write(json.dumps(order) + "\n")
+        self._orders.flush()
+
+    @property
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
+
+    def stop(self) -> LoadResult:
+        """End it before its time."""
+        self._orders.close()
+        return self.result()
+
+    def result(self) -> LoadResult:
+        """What was answered, once it is over."""
+        try:
+            self._process.wait(self._limit_s)
+        finally:
+            self._process.kill()
+        self._process.stdin = None  # communicate() would flush it
+        self._orders.close()
+        output, errors = self._process.communicate()
+        if self._process.returncode != 0:
+            raise RuntimeError(f"the load generator failed:\n{errors[-3000:]}")
+        return LoadResult(**json.loads(output))
 
 
 class Run:
@@ -205,8 +236,12 @@ async def _generate(order: dict[str, Any]) -> LoadResult:
     ]
     await asyncio.sleep(WARM_UP_S)
     before = {group: cpu_seconds(pids) for group, pids in order["pids"].items()}
+    stopped = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), stopped.set)  # nothing more is written there: it is closed
     began, run.is_measuring = time.perf_counter(), True
-    await asyncio.sleep(order["seconds"])
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stopped.wait(), order["seconds"])
+    loop.remove_reader(sys.stdin.fileno())
     run.is_measuring = False
     seconds = time.perf_counter() - began
     after = {group: cpu_seconds(pids) for group, pids in order["pids"].items()}
@@ -216,7 +251,7 @@ async def _generate(order: dict[str, Any]) -> LoadResult:
 
 
 def main() -> None:
-    order = json.load(sys.stdin)
+    order = json.loads(sys.stdin.readline())
     try:
         import uvloop
     except ImportError:

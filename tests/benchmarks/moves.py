@@ -20,25 +20,26 @@ from tests.benchmarks.harness import (
     COUNTER,
     DemoThread,
     Figure,
+    Load,
     LoadResult,
     Service,
-    load,
     make_thread,
     request_bytes,
     set_up_django,
     show,
 )
+from tests.benchmarks.load import WARM_UP_S
 from tests.benchmarks.reference import shard_address
 from tests.running import wait_for
 
 ROWS = 100_000
 CONNECTIONS = 4
 # One reader beside the writers, at a steady pace: it shall see what moves do, not take the machine from them.
-PAGE_EVERY_S = 0.02
+PAGE_EVERY_S = 0.05
 ASK_EVERY_S = 0.2
 OVER = ("reversible", "cleaned", "aborted")
 MOVE_LIMIT_S = 120.0
-MOVES_A_FORUM, USUAL_MOVE_S = 5, 2.5
+MOVES_A_FORUM = 2
 FILL_SQL = """
 INSERT INTO post (forum_id, thread_id, author_id, guest_name, guest_username, body, html, created_at, is_deleted,
                   is_spam, points)
@@ -102,31 +103,28 @@ def at_share(values: list[float], share: float) -> float:
 def _windows(service: Service, client: httpx.Client, *, moves: int) -> Steady:
     """So many moves to and fro; a new forum now and then, for all that is written is moved again each time."""
     steady = Steady()
+    author = make_thread(service, posts=1)
     with Display(sys.stderr) as display:
         while len(steady.windows) < moves:
-            _segment(service, client, steady, moves=min(MOVES_A_FORUM, moves - len(steady.windows)))
+            _segment(service, client, steady, author, moves=min(MOVES_A_FORUM, moves - len(steady.windows)))
             worst = f"p50 {at_share(steady.windows, 0.5):.1f}, longest {max(steady.windows):.1f} ms"
             display.step(f"{len(steady.windows)} of {moves} moves, {worst}", len(steady.windows) / moves)
     return steady
 
 
-def _segment(service: Service, client: httpx.Client, steady: Steady, *, moves: int) -> None:
-    """Moves of one forum while it is written to; a move that ended after the last post does not count."""
-    demo = make_thread(service, posts=5)
-    with ThreadPoolExecutor(2) as pool:
-        seconds = moves * USUAL_MOVE_S
-        posting = pool.submit(_post, service, demo, seconds=seconds, connections=CONNECTIONS)
-        page = request_bytes(path=f"/api/v1/threads/{demo.thread}/posts?limit=50")
-        reading = pool.submit(
-            load, port=service.port, requests=[page], connections=1, seconds=seconds, pause_s=PAGE_EVERY_S
-        )
-        done = 0
-        while done < moves and not posting.done():
-            window = move_and_wait(client, demo.forum)["window_ms"]
-            if window is not None and not posting.done():
-                steady.windows.append(window)
-                done += 1
-        posted, read = posting.result(), reading.result()
+def _segment(service: Service, client: httpx.Client, steady: Steady, author: DemoThread, *, moves: int) -> None:
+    """Moves of one forum while it is written to, and read at a steady pace."""
+    demo = make_thread(service, posts=5, by=author)
+    page = request_bytes(path=f"/api/v1/threads/{demo.thread}/posts?limit=50")
+    posting = _posting(service, demo, seconds=MOVE_LIMIT_S)
+    reading = Load(port=service.port, requests=[page], connections=1, seconds=MOVE_LIMIT_S, pause_s=PAGE_EVERY_S)
+    time.sleep(WARM_UP_S)
+    for _ in range(moves):
+        window = move_and_wait(client, demo.forum)["window_ms"]
+        if posting.is_over or window is None:
+            raise RuntimeError(f"a move without a window, or without anybody who writes, after {len(steady.windows)}")
+        steady.windows.append(window)
+    posted, read = posting.stop(), reading.stop()
     steady.rates.append(posted.rate)
     steady.errors += posted.errors
     steady.page_errors += read.errors
@@ -134,7 +132,7 @@ def _segment(service: Service, client: httpx.Client, steady: Steady, *, moves: i
     steady.longest_page_ms = max(steady.longest_page_ms, read.max_ms)
 
 
-def _post(service: Service, demo: DemoThread, *, seconds: float, connections: int) -> LoadResult:
+def _posting(service: Service, demo: DemoThread, *, seconds: float) -> Load:
     request = request_bytes(
         method="POST",
         path=f"/api/v1/threads/{demo.thread}/posts",
@@ -142,7 +140,7 @@ def _post(service: Service, demo: DemoThread, *, seconds: float, connections: in
         body=b'{"body": "Does anybody notice?"}',
         headers={"Idempotency-Key": f"{time.monotonic_ns()}-{COUNTER.decode()}"},
     )
-    return load(port=service.port, requests=[request], connections=connections, seconds=seconds)
+    return Load(port=service.port, requests=[request], connections=CONNECTIONS, seconds=seconds)
 
 
 def move_and_wait(client: httpx.Client, forum: int) -> dict[str, Any]:
@@ -242,10 +240,10 @@ def _others(
     service: Service, client: httpx.Client, large: DemoThread, other: DemoThread, *, seconds: float
 ) -> tuple[LoadResult, LoadResult]:
     """Posts into a forum that stays, without a move and while a large forum is copied at the default throttle."""
-    before = _post(service, other, seconds=seconds, connections=CONNECTIONS)
+    before = _posting(service, other, seconds=seconds).result()
     with ThreadPoolExecutor(1) as pool:
         moving = pool.submit(move_and_wait, client, large.forum)
-        during = _post(service, other, seconds=seconds, connections=CONNECTIONS)
+        during = _posting(service, other, seconds=seconds).result()
         moving.result()
     return before, during
 

@@ -26,6 +26,7 @@ def fence(mover: Mover) -> bool:
     """Close the gate, warm up, then fence under the exclusive lock."""
     warm_up(mover)
     patiently(lambda: close_gate(mover))
+    bring_over(mover.forward)  # the relay's last round with it
     mover.reach("fence.gate_closed")
     patiently(lambda: raise_fence(mover), tries=FENCE_TRIES)
     return True
@@ -37,15 +38,10 @@ def warm_up(mover: Mover) -> None:
     mover.hurry()
     lift_before_fence(mover.source, mover.target)
     delta.warm_up(mover.forward)
-    for _round in range(LAST_ROUNDS):
-        if last_round(mover) <= FEW:
-            return
-
-
-def last_round(mover: Mover) -> int:
-    """Bring over what changed, and have the source plan what it is asked later; how many entries there were."""
     list(ask_counts(mover))
-    return bring_over(mover.forward)
+    for _round in range(LAST_ROUNDS):
+        if bring_over(mover.forward) <= FEW:
+            return
 
 
 def close_gate(mover: Mover) -> None:
@@ -75,8 +71,9 @@ def raise_fence(mover: Mover) -> None:
             number, changed = ask_last_value(source), ask_delta(mover.forward)
             source.commit()
     except psycopg.errors.LockNotAvailable:
-        source.rollback()
-        last_round(mover)  # with the rollback psycopg forgot what it had prepared
+        source.rollback()  # with it psycopg forgets what it has prepared
+        list(ask_counts(mover))
+        bring_over(mover.forward)
         raise
     mover.last = LastChanges(told_delta(changed), sequence.told(number))
 

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
+import pytest
 from django.db import connections, transaction
 from django.utils import timezone
 
@@ -97,17 +98,19 @@ def test_a_fenced_forum_waits_and_holds_up_no_other() -> None:
     assert numbers("shard_01", fenced.forum_id) == list(range(1, 21))
 
 
-def test_a_forum_whose_lock_is_held_is_left_for_the_next_round() -> None:
+@pytest.mark.parametrize("key", ["forum_lock_key", "forum_gate_key"])
+def test_a_forum_whose_lock_or_gate_is_held_is_left_for_the_next_round(key: str) -> None:
     author = make_user()
     locked, other = make_forum("shard_01"), make_forum("shard_01")
     write_posts(make_thread(locked.forum_id).pk, author=author.pk, count=3)
-    with psycopg.connect(conninfo_of("shard_01")) as mover, relay("--no-consumers"):
-        mover.execute("SELECT pg_advisory_xact_lock(forum_lock_key(%s))", [locked.forum_id])
-        write_posts(make_thread(other.forum_id).pk, author=author.pk, count=3)
-        eventually(lambda: is_relayed("shard_01", other.forum_id))
-        assert waiting("shard_01", locked.forum_id) == 3
-        mover.rollback()
-        eventually(lambda: is_relayed("shard_01", locked.forum_id), limit_s=3)
+    with psycopg.connect(conninfo_of("shard_01")) as mover:
+        mover.execute(f"SELECT pg_advisory_xact_lock({key}(%s))", [locked.forum_id])  # type: ignore[arg-type]
+        with relay("--no-consumers"):
+            write_posts(make_thread(other.forum_id).pk, author=author.pk, count=3)
+            eventually(lambda: is_relayed("shard_01", other.forum_id))
+            assert waiting("shard_01", locked.forum_id) == 3
+            mover.rollback()
+            eventually(lambda: is_relayed("shard_01", locked.forum_id), limit_s=3)
 
 
 def test_events_that_cannot_be_numbered_hold_up_only_their_forum() -> None:
