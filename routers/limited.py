@@ -77,8 +77,12 @@ class LimitedConnection(psycopg.Connection[Any]):
             raise NoAnswer(f"No answer within {self._patience_s:.1f} s") from error
 
     def tell(self) -> None:
-        """Tell the open transaction, or what is left of the pipeline up to its end, which is one transaction too."""
-        super().execute(self._telling, prepare=settings.PREPARED_STATEMENTS or None)
+        """Tell the open transaction, or what is left of the pipeline up to its end, which is one transaction too.
+
+        Never prepared: psycopg forgets what it has prepared, after a DROP for one, behind the next pipeline's first
+        statement, and would forget that one on the server only.
+        """
+        super().execute(self._telling, prepare=False)
 
     def begin(self, how: QueryNoTemplate = "BEGIN") -> None:
         """Open a transaction that lasts until ``commit()`` or ``rollback()``."""

@@ -12,6 +12,6 @@ class CopyLimits:
     """
 
     rows_per_second: int | None = None
-    slow_factor: float = 1.5
-    slow_ms: float = 2.0
+    slow_factor: float = 1.25
+    slow_ms: float = 1.0
     lag_s: float = 5.0

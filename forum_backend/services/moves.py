@@ -27,7 +27,7 @@ BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 # What a mover finds out by the way, written down with each state and with its progress.
 FACTS = (
-    "rows_done", "rows_total", "rows_per_s", "lag", "throttled_by", "predicted_window_ms", "verdict",
+    "rows_done", "rows_total", "rows_per_s", "lag", "throttled_by", "pressure", "predicted_window_ms", "verdict",
     "reversible_until",
 )  # fmt: skip
 

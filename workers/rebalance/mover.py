@@ -65,7 +65,9 @@ class Mover:
         self._deadline = deadline
         self._told_at = 0.0
         self._copied, self._copying_s = 0, 0.0
-        self.throttle = Throttle((move.source_id, move.target_id), tell=self._slowed, limits=read_limits)
+        self.throttle = Throttle(
+            (move.source_id, move.target_id), tell=self._slowed, limits=read_limits, level=move.pressure
+        )
         self._connections: dict[str, LimitedConnection] = {}
 
     def __enter__(self) -> Self:
@@ -190,7 +192,7 @@ class Mover:
         self.move.throttled_by = ""
 
     def _slowed(self, reason: str) -> bool:
-        self.move.throttled_by = reason
+        self.move.throttled_by, self.move.pressure = reason, self.throttle.level
         return self.goes_on()
 
     def repaired(self, table: str, keys: list[int]) -> None:

@@ -12,8 +12,9 @@ from forum_backend.domain.limits import CopyLimits
 # With nothing in the way, and when others suffer.
 LONGEST_STRETCH_S, SHORTEST_STRETCH_S = 0.1, 0.01
 LEAST_REST, MOST_REST = 0.25, 6.0  # times as long as the stretch
-BEGINNING = 0.5
-UP, DOWN = 0.25, 0.05
+BEGINNING = 0.75
+# Sinking looks for the edge again and again, and who writes feels each time that it was crossed.
+UP, DOWN, DOWN_WHERE_NOBODY_WRITES = 0.25, 0.03, 0.1
 CALM_KEPT, BUSY_KEPT = 40, 12
 ENOUGH = 4
 
@@ -44,7 +45,7 @@ class Pressure:
 
     def ease(self) -> None:
         """Nobody writes on either shard."""
-        self.level = max(0.0, self.level - DOWN)
+        self.level = max(0.0, self.level - DOWN_WHERE_NOBODY_WRITES)
         self.reason = ""
         self._busy.clear()
 

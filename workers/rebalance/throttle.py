@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from forum_backend.domain.limits import CopyLimits
-from workers.rebalance.pressure import ENOUGH, LEAST_REST, Pressure
+from workers.rebalance.pressure import ENOUGH, LEAST_REST, LONGEST_STRETCH_S, Pressure
 from workers.rebalance.prober import CALM_EVERY_S, Prober
 
 MOST_ROWS, LEAST_ROWS, FIRST_ROWS = 5_000, 100, 1_000
@@ -25,10 +25,18 @@ SHARE_OF_SECOND = 0.25
 
 
 class Throttle:
-    """Of one mover. ``tell`` is given the reason for being slow, now and then, and says whether there is time left."""
+    """Of one mover. ``tell`` is given the reason for being slow, now and then, and says whether there is time left.
+
+    ``level``: what an earlier task of the same move had come to, as ``Pressure`` counts it.
+    """
 
     def __init__(
-        self, shards: tuple[str, ...], *, tell: Callable[[str], bool], limits: Callable[[], CopyLimits]
+        self,
+        shards: tuple[str, ...],
+        *,
+        tell: Callable[[str], bool],
+        limits: Callable[[], CopyLimits],
+        level: float | None = None,
     ) -> None:
         self._shards = shards
         self._tell = tell
@@ -39,6 +47,14 @@ class Throttle:
         self._worked_s = 0.0
         self._paused_at = float("-inf")
         self._rows = FIRST_ROWS
+        if level is not None:
+            self._pressure.level, self._worked_s = level, PROBE_AFTER_S
+            self._rows = max(LEAST_ROWS, round(FIRST_ROWS * self._pressure.stretch_s / LONGEST_STRETCH_S))
+
+    @property
+    def level(self) -> float | None:
+        """For the next task; None while nothing is known."""
+        return None if self._prober is None else self._pressure.level
 
     @property
     def limits(self) -> CopyLimits:

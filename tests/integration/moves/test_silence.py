@@ -52,3 +52,11 @@ def test_an_answer_is_not_waited_for_for_ever(proxy: Proxy) -> None:
             connection.execute("SELECT 1")
         assert LIMITS.statement_ms / 1000 < time.monotonic() - began < LIMITS.statement_ms / 1000 + SILENCE_S + 1
         assert connection.closed
+
+
+def test_what_is_prepared_is_known_on_both_sides_after_a_table_was_dropped() -> None:
+    """psycopg forgets its statements then, and has the server forget them behind the next pipeline's first one."""
+    with connected(SHARD, LIMITS) as connection:
+        for _ in range(3):
+            assert connection.execute("SELECT 1", prepare=True).fetchone() == (1,)
+            connection.execute("DROP TABLE IF EXISTS no_such_table")

@@ -33,7 +33,7 @@ from workers.rebalance import throttle as throttle_module
 from workers.rebalance.mover import Mover
 from workers.rebalance.prober import Prober, Sample, replicas_of
 from workers.rebalance.runner import drive
-from workers.rebalance.throttle import Throttle
+from workers.rebalance.throttle import LEAST_ROWS, Throttle
 
 BOTH = ("shard_00", "shard_01")
 ROWS = 1_000
@@ -100,6 +100,20 @@ def test_a_copy_keeps_its_limit_and_says_so() -> None:
     Move.objects.filter(pk=move.pk).update(pause_at="")
     assert drive_to_end(move).state == MoveState.CLEANED
     assert content(place.forum) == before
+
+
+def test_the_next_task_of_a_move_goes_on_with_what_the_last_one_had_come_to() -> None:
+    move = take_over(move_id=filled().plan().pk, now=timezone.now())
+    assert move is not None
+    move.pressure = 1.0
+    with Mover(move) as mover:
+        assert mover.throttle.rows == LEAST_ROWS
+        mover.throttle.rest(rows=LEAST_ROWS, after_s=0.001)
+        assert move.pressure == mover.throttle.level is not None
+        mover.report()
+    move.pressure = None
+    move.refresh_from_db()
+    assert move.pressure is not None
 
 
 def test_a_limit_that_is_lifted_is_seen_within_a_second_in_the_middle_of_a_wait() -> None:

@@ -24,6 +24,7 @@ class Move(models.Model):
     rows_per_s = models.FloatField(null=True, help_text="Of the copy, as measured last.")
     lag = models.BigIntegerField(default=0, help_text="Log entries that wait to be caught up with.")
     throttled_by = models.CharField(max_length=200, blank=True, help_text="Why the copy is slow now; empty: it is not.")
+    pressure = models.FloatField(null=True, help_text="How far copying gives way: 0 not at all, 1 as far as it can.")
     waits_for = models.CharField(max_length=200, blank=True, help_text="A place to run; empty: it has one.")
     predicted_window_ms = models.FloatField(null=True)
     window_ms = models.FloatField(null=True, help_text="Time in which no shard took writes of the forum.")
@@ -60,8 +61,8 @@ class MoveLimits(models.Model):
     """One row: how fast copies may be, and what makes them slower. Movers read it while they run."""
 
     rows_per_second = models.IntegerField(null=True, help_text="Of one copy; null: as fast as others do not suffer.")
-    slow_factor = models.FloatField(default=1.5, help_text="A write is slow that takes so many times what it did.")
-    slow_ms = models.FloatField(default=2.0, help_text="And so many milliseconds longer.")
+    slow_factor = models.FloatField(default=1.25, help_text="A write is slow that takes so many times what it did.")
+    slow_ms = models.FloatField(default=1.0, help_text="And so many milliseconds longer.")
     lag_s = models.FloatField(default=5.0, help_text="The most that a replica of either shard may be behind.")
     changed_at = models.DateTimeField(db_default=Now())
 
