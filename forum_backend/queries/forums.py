@@ -1,6 +1,7 @@
 """Reading forums: one by number or slug, and lists over all shards that say which shards are missing."""
 
 import functools
+import logging
 import re
 import threading
 from typing import Any
@@ -9,7 +10,7 @@ from cachetools import LRUCache
 
 from forum_backend.data.control.directory.models import ForumPlacement
 from forum_backend.data.shard.models import Forum, ForumCounters, Ownership
-from forum_backend.domain.errors import NotFound, ShardUnavailable
+from forum_backend.domain.errors import ForumMoving, NotFound, ShardUnavailable
 from forum_backend.domain.ids import MAX_FORUM_NUMBER
 from forum_backend.domain.moves import OwnershipMode
 from forum_backend.queries.forum_read import forum_read
@@ -19,6 +20,8 @@ from forum_backend.queries.shapes import Shape, forum_shape
 from routers.directory import directory
 from routers.fanout import fan_out
 from routers.registry import registry
+
+logger = logging.getLogger(__name__)
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?")
 NEWEST = Order("forums", ("forum_id",), (int,), is_descending=True)
@@ -113,6 +116,8 @@ def _follow(numbers: list[int], shapes: dict[int, Shape], missing: set[str]) -> 
             shapes[number] = forum_read(number, functools.partial(_shape_on, forum_id=number))
         except NotFound:
             continue
+        except ForumMoving:
+            logger.warning("A forum is left out of a list: no shard has it", extra={"action": "list", "forum": number})
         except ShardUnavailable as unavailable:
             missing.add(unavailable.shard)
 

@@ -23,7 +23,7 @@ FENCE_TRIES = 4
 
 
 def fence(mover: Mover) -> bool:
-    """Close the gate, warm up, then fence under the exclusive lock."""
+    """Warm up, close the gate, which keeps the relay out too, then fence under the exclusive lock."""
     warm_up(mover)
     patiently(lambda: close_gate(mover))
     bring_over(mover.forward)  # the relay's last round with it

@@ -39,13 +39,20 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
 
 def walk(client: httpx.Client, path: str, *, limit: int, **query: str) -> tuple[list[str], list[str]]:
     """The ids of a list, page by page to its end and from there back to its beginning."""
-    page = client.get(path, params={"limit": limit, **query}).json()
+
+    def page_at(**cursor: str) -> dict[str, Any]:
+        response = client.get(path, params={"limit": limit, **cursor, **query})
+        assert response.status_code == 200, response.text
+        page: dict[str, Any] = response.json()
+        return page
+
+    page = page_at()
     forward = [item["id"] for item in page["items"]]
     while page["next"]:
-        page = client.get(path, params={"limit": limit, "cursor": page["next"], **query}).json()
+        page = page_at(cursor=page["next"])
         forward += [item["id"] for item in page["items"]]
     back = [item["id"] for item in page["items"]]
     while page["previous"]:
-        page = client.get(path, params={"limit": limit, "cursor": page["previous"], **query}).json()
+        page = page_at(cursor=page["previous"])
         back = [item["id"] for item in page["items"]] + back
     return forward, back

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from django.db import connections
 
 from tests.factories import make_forum, unique
 from tests.integration.api.asking import made, new_forum, new_post, new_thread, problem, walk
@@ -115,6 +116,19 @@ def test_the_list_goes_over_all_shards_without_gaps_or_doubles(sign_in: SignIn, 
     assert deleted["id"] not in forward
     assert ada.get("/forums", params={"limit": 7}).json()["items"][0].keys() >= {"shard", "epoch"}
     assert client.get("/forums").json()["missing_shards"] == []
+
+
+def test_a_forum_that_no_shard_has_is_left_out_of_the_list(client: httpx.Client) -> None:
+    here, lost = make_forum(shard="shard_00"), make_forum(shard="shard_00")
+    with connections["shard_00"].cursor() as cursor:
+        cursor.execute(
+            "SELECT forum_set_ownership(%s, ARRAY['owner'], 1, 0, 'departed', 1, false, 'shard_01', 2)", [lost.forum_id]
+        )
+    listed = client.get("/forums", params={"limit": 2})
+    with connections["shard_00"].cursor() as cursor:
+        cursor.execute("SELECT forum_set_ownership(%s, ARRAY['departed'], 1, 0, 'owner', 1)", [lost.forum_id])
+    assert listed.status_code == 200, listed.text
+    assert [item["id"] for item in listed.json()["items"]] == [str(here.forum_id)]
 
 
 @pytest.mark.parametrize("key", ["no-such-forum", "0", "8388608", "99999999999", "%00", "a b", "..", "-1", "1e3"])
