@@ -9,6 +9,7 @@ from django.db import connections, transaction
 from routers.limited import LimitedConnection
 from tests.integration.moves.driving import Populated, at, bodies, expire_lease, populated
 from workers.rebalance import fence
+from workers.rebalance.flow import Flow
 from workers.rebalance.mover import Mover
 from workers.rebalance.runner import drive
 
@@ -69,8 +70,8 @@ def test_nothing_is_planned_under_a_fence(monkeypatch: pytest.MonkeyPatch) -> No
 def test_nor_at_a_fence_that_had_to_wait_for_a_writer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that is not had in time undoes the transaction, and psycopg forgets what it has prepared."""
     place, window = populated(), Window(monkeypatch)
-    is_in, is_waited_for = threading.Event(), threading.Event()
-    gate, patience = fence.close_gate, fence.bring_over
+    is_in, is_raising, is_waited_for = threading.Event(), threading.Event(), threading.Event()
+    gate, raise_fence, bring_over = fence.close_gate, fence.raise_fence, fence.bring_over
 
     def stay() -> None:
         with transaction.atomic(using=place.source), connections[place.source].cursor() as cursor:
@@ -86,13 +87,17 @@ def test_nor_at_a_fence_that_had_to_wait_for_a_writer(monkeypatch: pytest.Monkey
         writer.start()
         assert is_in.wait(WAIT_S)
 
-    def bringing_over(*arguments: object) -> int:
-        entries = patience(*arguments)  # type: ignore[arg-type]
-        if is_in.is_set():
+    def raising(mover: Mover) -> None:
+        is_raising.set()
+        raise_fence(mover)
+
+    def bringing_over(flow: Flow) -> int:
+        if is_raising.is_set():
             is_waited_for.set()
-        return entries
+        return bring_over(flow)
 
     monkeypatch.setattr(fence, "close_gate", closing)
+    monkeypatch.setattr(fence, "raise_fence", raising)
     monkeypatch.setattr(fence, "bring_over", bringing_over)
     move_and_write_at_the_last_moment(place)
     writer.join(WAIT_S)
