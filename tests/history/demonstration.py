@@ -71,15 +71,15 @@ class Demonstration:
             self.service.manage("shards", "drain", shard, "--undo")
 
     def _balance(self) -> None:
-        """A plan, once the loads were measured; applied by its hash."""
+        """A plan, once all forums were measured: it needs both other shards then. Applied by its hash."""
         plan: dict[str, Any] = {"moves": []}
 
-        def has_moves() -> bool:
+        def is_whole() -> bool:
             nonlocal plan
             plan = expect(self._client.post("/plans", json={}), 201)
-            return bool(plan["moves"])
+            return {OTHER, EMPTIED} <= {move["target"] for move in plan["moves"]}
 
-        wait_for(has_moves, seconds=PLAN_LIMIT_S, what="a plan with moves")
+        wait_for(is_whole, seconds=PLAN_LIMIT_S, what="a plan with moves to both other shards", every_s=0.2)
         self._tell(f"plan {plan['hash'][:12]}: {len(plan['moves'])} moves")
         for move in plan["moves"]:
             self._tell(f"  forum {move['forum']} {move['source']} -> {move['target']}: {move['reason']}")
