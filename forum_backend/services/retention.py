@@ -54,9 +54,9 @@ def _forget_some(now: datetime, is_over: Callable[[], bool]) -> int:
 
 
 def _forget_news(before: datetime) -> int:
-    """The oldest have the lowest numbers. The newest event always stays: the last number given is read from it."""
-    oldest = list(StatusEvent.objects.order_by("number").values_list("number", "at")[: ROWS + 1])
-    old = [number for number, at in oldest[:-1] if at < before]
+    """The oldest have the lowest numbers."""
+    oldest = StatusEvent.objects.order_by("number").values_list("number", "at")[:ROWS]
+    old = [number for number, at in oldest if at < before]
     return StatusEvent.objects.filter(number__in=old).delete()[0]
 
 

@@ -1,12 +1,19 @@
 """Figures, each beside the limit that was measured in the same run."""
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+
+def at_share(values: Iterable[float], share: float) -> float:
+    """The least of the values that at least this share of all does not exceed (the nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
 @dataclass(frozen=True, kw_only=True)

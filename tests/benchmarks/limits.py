@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from forum_backend.commands.service import ROOT
 from forum_backend.embedded import last_lines, spawn
+from tests.benchmarks.figures import at_share
 from tests.benchmarks.processor import cpu_seconds
 from tests.running import HOST, answers, free_port
 
@@ -131,7 +132,7 @@ def pgbench(
         transactions=len(times),
         tps=tps,
         p50_ms=times[len(times) // 2] / 1000,
-        p99_ms=times[int(len(times) * 0.99)] / 1000,
+        p99_ms=at_share(times, 0.99) / 1000,
         cpu_s=cpu_s,
     )
 

@@ -9,6 +9,7 @@ import secrets
 import time
 from typing import Any
 
+from tests.benchmarks.figures import at_share
 from tests.benchmarks.harness import DemoThread, Figure, Service, make_thread, request_bytes, show
 from tests.benchmarks.load import COUNTER, answer_size
 
@@ -166,16 +167,13 @@ def _check(followers: list[Follower], post: str) -> None:
 
 
 def _figures(count: int, arrivals: list[float], answers: list[float]) -> list[Figure]:
-    def at(times: list[float], share: float) -> float:
-        return times[min(len(times) - 1, int(len(times) * share))]
-
     who = "1 follower" if count == 1 else f"{count} followers"
     return [
         Figure(
             name=f"{who}, p{percent}",
-            value=at(arrivals, percent / 100),
+            value=at_share(arrivals, percent / 100),
             unit="ms",
-            limit=at(answers, percent / 100),
+            limit=at_share(answers, percent / 100),
             limit_name="ms POST answered",
         )
         for percent in (50, 99)

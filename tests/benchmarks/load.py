@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.figures import at_share
 from tests.benchmarks.processor import cpu_seconds
 
 COUNTER = b"{{number_____}}"  # in a request: replaced by a number of the same length, another one each time
@@ -156,7 +157,7 @@ class Run:
         good = sum(count for status, count in self.statuses.items() if status[0] == "2" or status == "304")
 
         def at(share: float) -> float:
-            return times[min(len(times) - 1, int(len(times) * share))] / 1e6 if times else 0.0
+            return at_share(times, share) / 1e6 if times else 0.0
 
         return LoadResult(
             requests=good,

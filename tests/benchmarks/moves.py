@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import math
 import statistics
 import sys
 import threading
@@ -17,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from forum_backend.commands.display import Display
+from tests.benchmarks.figures import at_share
 from tests.benchmarks.harness import (
     COUNTER,
     DemoThread,
@@ -93,12 +93,6 @@ class Steady:
     @property
     def rate(self) -> float:
         return statistics.fmean(self.rates)
-
-
-def at_share(values: list[float], share: float) -> float:
-    """The least of the values that at least this share of all does not exceed (the nearest rank)."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
 def _windows(service: Service, client: httpx.Client, *, moves: int) -> Steady:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from tests.benchmarks.figures import at_share
 from tests.history import gathering
 from tests.history.client import Client
 from tests.history.moving import Moving
@@ -107,8 +108,8 @@ class HistoryCheck:
         windows = self.moving.windows() if self.moving else []
         if not windows:
             return "no windows"
-        p99 = windows[min(len(windows) - 1, int(len(windows) * 0.99))]
-        return f"windows p50 {statistics.median(windows):.1f}, p99 {p99:.1f}, max {windows[-1]:.1f} ms"
+        p50, p99 = statistics.median(windows), at_share(windows, 0.99)
+        return f"windows p50 {p50:.1f}, p99 {p99:.1f}, max {windows[-1]:.1f} ms"
 
     def _add_moves(self, verdict: Verdict) -> None:
         if self.moving is None:
