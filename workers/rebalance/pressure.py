@@ -11,7 +11,7 @@ from forum_backend.domain.limits import CopyLimits
 
 # With nothing in the way, and when others suffer.
 LONGEST_STRETCH_S, SHORTEST_STRETCH_S = 0.1, 0.01
-LEAST_REST, MOST_REST = 0.25, 6.0  # times as long as the stretch
+LEAST_REST, MOST_REST = 0.25, 10.0  # times as long as the stretch
 BEGINNING = 0.75
 # Sinking looks for the edge again and again, and who writes feels each time that it was crossed.
 UP, DOWN, DOWN_WHERE_NOBODY_WRITES = 0.25, 0.03, 0.1

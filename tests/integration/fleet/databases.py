@@ -14,6 +14,8 @@ from routers.registry import conninfo_of, registry
 from tests.factories import unique
 
 SERVER = "shard_01"
+# WITH (FORCE) is refused while an autovacuum worker is in the database, which a plain DROP ends by itself.
+END = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = %s AND usename = USER"
 
 
 @contextmanager
@@ -26,7 +28,8 @@ def new_databases(count: int = 1) -> Iterator[list[str]]:
             connection.execute(f'CREATE DATABASE "{name}"')
         yield [without_password(make_conninfo(conninfo_of(SERVER), dbname=name)) for name in names]
         for name in names:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            connection.execute(END, [name])
+            connection.execute(f'DROP DATABASE "{name}"')
 
 
 def forget(shard: str) -> None:

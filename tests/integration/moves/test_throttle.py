@@ -270,14 +270,18 @@ def test_a_copy_waits_for_a_replica_that_is_behind_and_goes_on_with_it(
             place = filled()
             for _ in range(12):
                 own.execute("SELECT count(pg_logical_emit_message(false, 'filler', repeat('x', 1000000)))")
+            # So slow that somebody has looked at the replica long before it is over: five seconds without the replica.
+            change(rows_per_second=ROWS // 5)
             move = place.plan()
-            drive(move_id=move.pk, token=move.token, time_limit_s=4.0)
-            move.refresh_from_db()
+            for _ in range(3):
+                drive(move_id=move.pk, token=move.token, time_limit_s=2.5)
+                move.refresh_from_db()
             assert move.state == MoveState.COPYING
             assert "replica 'slow_replica' of shard_01 is" in move.throttled_by
             assert "at most 0.5 are allowed" in move.throttled_by
             replica.send_signal(signal.SIGCONT)
             wait_for(lambda: replicas_of("shard_01", own)[0].behind_s < 0.5, seconds=30, what="the replica to follow")
+            change(rows_per_second=None)
             assert drive_to_end(move).state == MoveState.CLEANED
         finally:
             superuser.execute("REVOKE pg_read_all_stats FROM forum")
