@@ -31,6 +31,7 @@ from tests.benchmarks.harness import (
 )
 from tests.benchmarks.load import WARM_UP_S
 from tests.benchmarks.reference import shard_address
+from tests.journeys.people import ungentle
 from tests.running import wait_for
 
 ROWS = 100_000
@@ -251,17 +252,6 @@ def staff(service: Service) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {service.token('operator', staff=True)}"}
     with httpx.Client(base_url=f"{service.url}/api/v1", headers=headers, timeout=20) as client:
         yield client
-
-
-@contextlib.contextmanager
-def ungentle(client: httpx.Client) -> Iterator[None]:
-    """Copies give way to nobody: a window does not depend on it, and two hundred moves take a third of the time."""
-    usual = client.get("/move-limits").json()["slow_factor"]
-    client.patch("/move-limits", json={"slow_factor": 100.0}).raise_for_status()
-    try:
-        yield
-    finally:
-        client.patch("/move-limits", json={"slow_factor": usual}).raise_for_status()
 
 
 class Stalls:

@@ -25,7 +25,7 @@ from tests.history.checking import HistoryCheck
 from tests.history.moving import Moving
 from tests.history.probe import Probe
 from tests.history.verdict import Problem, Verdict
-from tests.journeys.people import Person
+from tests.journeys.people import Person, client_of, ungentle
 from tests.running import Service
 
 ROLES = ("web", "relay")
@@ -49,6 +49,7 @@ class Crashes:
     points: tuple[str, ...]
     by_point: Counter[str] = field(default_factory=Counter)
     back_s: list[float] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     runs: int = 0
     moves: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -74,7 +75,7 @@ class Crashes:
             "crashes": self.by_point.total(),
             "by_point": {point: self.by_point[point] for point in self.points},
             "back_in_service": self.back,
-            "later_than_1_s": sum(each > BACK_WITHIN_S for each in self.back_s),
+            "later_than_1_s": self.late,
             "figures": self.verdict.figures,
             "moves": dict(self.moves),
             "strays": self.strays,
@@ -82,14 +83,14 @@ class Crashes:
         }
 
     def __str__(self) -> str:
-        back, late = self.back, sum(each > BACK_WITHIN_S for each in self.back_s)
+        back, late = self.back, "".join(f"; {each}" for each in self.late)
         counted = "\n".join(f"{self.by_point[point]:6}  {point}" for point in self.points if self.by_point[point])
         moves = ", ".join(f"{number} {state}" for state, number in sorted(self.moves.items()))
         return (
             f"{counted}\npoints without a crash: {', '.join(self.missed) or 'none'}\n"
             f"{self.by_point.total()} crashes of {self.runs} movers in {self.seconds:.0f} s; "
             f"moves: {moves}\nback in service p50 {back['p50_ms']:.0f}, p99 {back['p99_ms']:.0f}, "
-            f"max {back['max_ms']:.0f} ms; {late} later than {BACK_WITHIN_S:g} s\n"
+            f"max {back['max_ms']:.0f} ms; {len(self.late)} later than {BACK_WITHIN_S:g} s{late}\n"
             f"{len(self.strays)} steps that the model does not know{''.join(f'; {each}' for each in self.strays)}\n"
             f"{self.verdict}\nSeed {self.seed}"
         )
@@ -146,7 +147,10 @@ class Driver:
 def crash(service: Service, *, seed: int, crashes: int, display: Display, staff: Person | None = None) -> Crashes:
     """Kill so many movers on a service without a worker, let the moves come to their ends, and judge."""
     began = time.monotonic()
+    staff = staff or Person("history-staff", service.token("history-staff", staff=True))
     with (
+        client_of(service, staff) as client,
+        ungentle(client),
         HistoryCheck(service, seed=seed, writers=WRITERS, forums=FORUMS, with_moves=False, staff=staff) as check,
         Driver(service, seed=seed, forums=check.forums) as driver,
         Probe(check) as probe,
@@ -171,8 +175,12 @@ def _kill(found: Crashes, driver: Driver, probe: Probe, *, crashes: int, display
         found.runs += 1
         mover = driver.ask(str(found.runs))
         if mover["died_of"]:
+            refusals = probe.refusals
             found.back_s.append(probe.post(mover["forum"]) - mover["at"])
             found.by_point[mover["point"]] += 1
+            if found.back_s[-1] > BACK_WITHIN_S:
+                told_to_wait = f"told to come again {probe.refusals - refusals} times"
+                found.late.append(f"{mover['point']}: {found.back_s[-1]:.2f} s, {told_to_wait}")
             done = found.by_point.total()
             if done * STEPS_TOLD // crashes > told:
                 told = done * STEPS_TOLD // crashes
