@@ -39,6 +39,7 @@ BOTH = ("shard_00", "shard_01")
 ROWS = 1_000
 # So low that a copy waits for it on the slowest machine.
 LIMIT = 400
+TOLD = "SELECT count(*) FROM pg_stat_replication WHERE flush_lsn IS NOT NULL"
 
 
 @pytest.fixture(autouse=True)
@@ -265,7 +266,7 @@ def test_a_copy_waits_for_a_replica_that_is_behind_and_goes_on_with_it(
         assert replicas_of("shard_01", own) == [], "a table owner sees that it is there, and nothing more"
         superuser.execute("GRANT pg_read_all_stats TO forum")
         try:
-            wait_for(lambda: bool(replicas_of("shard_01", own)), seconds=10, what="the replica's position")
+            wait_for(lambda: count(own, TOLD) == 1, seconds=20, what="the replica's position")
             replica.send_signal(signal.SIGSTOP)
             place = filled()
             for _ in range(12):
