@@ -13,18 +13,14 @@ BATCH = 500
 
 # What is visible now, never "id > last": that would lose a transaction that took its id early and commits late.
 WAITING_SQL = "SELECT id, forum_id FROM outbox WHERE forum_id <> ALL(%s::int[]) ORDER BY id LIMIT %s"
-# No forum is entered without the lease: the row says another token then, and nothing is numbered below. Nor is a forum
-# whose gate is closed: its fence need not wait for this round then, and nothing of it is brought over under the fence.
+# No forum is entered without the lease: the row says another token then, and nothing is numbered below.
 ENTER_SQL = """
 WITH waiting AS MATERIALIZED (
     SELECT id, forum_id FROM outbox
     WHERE forum_id <> ALL(%(left)s::int[]) AND (SELECT token FROM relay_lease WHERE id = 1) = %(token)s
     ORDER BY id LIMIT %(batch)s
 )
-SELECT forum_id,
-    CASE WHEN pg_try_advisory_xact_lock_shared(forum_gate_key(forum_id)) THEN forum_try_enter(forum_id) ELSE false END,
-    count
-FROM (SELECT forum_id, count(*) FROM waiting GROUP BY 1) AS forums
+SELECT forum_id, forum_try_enter(forum_id), count FROM (SELECT forum_id, count(*) FROM waiting GROUP BY 1) AS forums
 """
 # Rows are taken by DELETE, after their forums were entered: only what is still here then is numbered here.
 NUMBER_SQL = """

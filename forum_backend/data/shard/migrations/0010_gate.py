@@ -1,4 +1,4 @@
-"""Writers wait at a gate in one round trip."""
+"""Writers wait at a gate in one round trip; the relay does not pass a closed one."""
 
 from django.db import migrations
 
