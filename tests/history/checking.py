@@ -46,7 +46,7 @@ class HistoryCheck:
         self.history = History()
         self.forums: list[int] = []
         self.moving: Moving | None = None
-        self._staff = staff or people.Person("history-staff", service.token("history-staff", staff=True))
+        self.staff = staff or people.Person("history-staff", service.token("history-staff", staff=True))
         self._with_moves, self._forums_count = with_moves, forums
         self._people = [people.make_person(service) for _ in range(writers)]
         self._board = Board(run=f"op{uuid.uuid4().hex[:6]}", threads=[])
@@ -152,13 +152,13 @@ class HistoryCheck:
         ]  # fmt: skip
         if self._with_moves:
             shards = [shard["name"] for shard in await self._shards()]
-            staff = self._client(self._staff.token)
+            staff = self._client(self.staff.token)
             self.moving = Moving(client=staff, forums=self.forums, shards=shards, seed=self.seed)
             jobs.append(self.moving.keep_moving(self._stop))
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
     async def _shards(self) -> list[dict[str, Any]]:
-        answer = await self._client(self._staff.token).ask("GET", "/shards", expected=(200,))
+        answer = await self._client(self.staff.token).ask("GET", "/shards", expected=(200,))
         items: list[dict[str, Any]] = answer.content["items"]
         return items
 

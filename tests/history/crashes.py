@@ -147,11 +147,10 @@ class Driver:
 def crash(service: Service, *, seed: int, crashes: int, display: Display, staff: Person | None = None) -> Crashes:
     """Kill so many movers on a service without a worker, let the moves come to their ends, and judge."""
     began = time.monotonic()
-    staff = staff or Person("history-staff", service.token("history-staff", staff=True))
     with (
-        client_of(service, staff) as client,
-        ungentle(client),
         HistoryCheck(service, seed=seed, writers=WRITERS, forums=FORUMS, with_moves=False, staff=staff) as check,
+        client_of(service, check.staff) as client,
+        ungentle(client),
         Driver(service, seed=seed, forums=check.forums) as driver,
         Probe(check) as probe,
     ):
@@ -176,11 +175,12 @@ def _kill(found: Crashes, driver: Driver, probe: Probe, *, crashes: int, display
         mover = driver.ask(str(found.runs))
         if mover["died_of"]:
             refusals = probe.refusals
-            found.back_s.append(probe.post(mover["forum"]) - mover["at"])
+            back_s = probe.post(mover["forum"]) - mover["at"]
+            found.back_s.append(back_s)
             found.by_point[mover["point"]] += 1
-            if found.back_s[-1] > BACK_WITHIN_S:
+            if back_s > BACK_WITHIN_S:
                 told_to_wait = f"told to come again {probe.refusals - refusals} times"
-                found.late.append(f"{mover['point']}: {found.back_s[-1]:.2f} s, {told_to_wait}")
+                found.late.append(f"{mover['point']}: {back_s:.2f} s, {told_to_wait}")
             done = found.by_point.total()
             if done * STEPS_TOLD // crashes > told:
                 told = done * STEPS_TOLD // crashes
