@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +91,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine test; pytest-asyncio's loop and Django's connections do not go together (pytest-django #580)."""
+    """Run a coroutine test; pytest-asyncio's loop and Django's connections do not go together (pytest-django #580).
+
+    Each has a loop of its own, and pools belong to a loop: they end with it, as they do with a process.
+    """
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
-    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), COROUTINE_LIMIT_S))
+    asyncio.run(_with_pools(pyfuncitem.obj(**arguments)))
     return True
+
+
+async def _with_pools(test: Coroutine[Any, Any, None]) -> None:
+    from forum_backend.queries.async_pools import read_pools, write_pools
+
+    try:
+        await asyncio.wait_for(test, COROUTINE_LIMIT_S)
+    finally:
+        await read_pools.close()
+        await write_pools.close()
 
 
 @pytest.fixture(scope="session")

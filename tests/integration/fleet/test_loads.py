@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from forum_backend.data.control.directory.models import ForumLoad, Shard
 from forum_backend.domain.ids import forum_of
-from forum_backend.queries.async_pools import read_pools
 from forum_backend.queries.forums import forum_page
 from forum_backend.queries.fresh_pages import PageKey, fresh_page, read_page
 from forum_backend.queries.reads import ReadCounts, read_counts
@@ -103,7 +102,6 @@ async def test_a_page_that_is_confirmed_is_counted_too() -> None:
     read_counts.take()
     assert await fresh_page(key) is not None
     assert read_counts.take() == {forum: 1}
-    await read_pools.close()
 
 
 def test_reads_a_second_come_of_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
