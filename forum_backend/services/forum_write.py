@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from forum_backend.domain.errors import ForumMoving, NotOwner, Ownership, ShardUnavailable, TwoForums
 from forum_backend.domain.moves import OwnershipMode
+from forum_backend.services.move_recovery import recover_forum
 from forum_backend.services.waking import wake_relay
 from routers.directory import Location, directory
 from routers.health import health
@@ -202,7 +203,5 @@ def _at_opened_gate(refusal: NotOwner, limit_ms: int) -> NotOwner | None:
         raise
     found = NotOwner(forum=refusal.forum, shard=refusal.shard, ownership=Ownership(*row) if row else refusal.ownership)
     if row is not None and found.ownership.mode == OwnershipMode.FENCED:
-        from forum_backend.services.move_recovery import recover_forum
-
         recover_forum(refusal.forum, fenced_on=refusal.shard)
     return found

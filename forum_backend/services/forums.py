@@ -8,13 +8,13 @@ from forum_backend.data.control.directory.models import ForumPlacement
 from forum_backend.data.shard.models import Forum, ForumCounters
 from forum_backend.domain.errors import AlreadyTaken, IdempotencyMismatch, Invalid, NotFound
 from forum_backend.domain.events import ForumCreated, ForumDeleted, ForumUpdated
+from forum_backend.domain.idempotency import checked_key, request_digest
 from forum_backend.queries.forum_read import ownership_on
 from forum_backend.queries.forums import SLUG
 from forum_backend.queries.shapes import Shape, forum_shape
 from forum_backend.services import outbox
 from forum_backend.services.accounts import Account
 from forum_backend.services.forum_write import OpenForum, forum_write
-from forum_backend.services.idempotency import checked_key, request_digest
 from forum_backend.services.permissions import refuse_unless_moderator
 from forum_backend.services.placing import claim, claim_shard
 from routers.directory import Location, directory

@@ -1,33 +1,12 @@
 """A request with an Idempotency-Key takes effect once: its answer is kept in the transaction of its effect."""
 
-import hashlib
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from forum_backend.data.shard.models import IdempotencyKey
-from forum_backend.domain.errors import IdempotencyMismatch, Invalid
+from forum_backend.domain.errors import IdempotencyMismatch
 from forum_backend.services.forum_write import OpenForum
-
-KEY = re.compile(r"[\x21-\x7e]{1,200}")
-
-
-def checked_key(key: str | None) -> str | None:
-    """The key if it is one; ``Invalid`` otherwise."""
-    if key is not None and not KEY.fullmatch(key):
-        raise Invalid(
-            "An Idempotency-Key is 1 to 200 visible ASCII characters",
-            fields={"Idempotency-Key": "1 to 200 visible ASCII characters"},
-        )
-    return key
-
-
-def request_digest(operation: str, **request: Any) -> bytes:
-    """What makes two requests the same: the operation and everything that was asked of it."""
-    return hashlib.sha256(orjson.dumps([operation, request], option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def once(

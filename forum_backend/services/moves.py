@@ -11,11 +11,11 @@ from django.db.models import Max
 from forum_backend.data.control.directory.models import ForumPlacement, Shard
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import IdempotencyMismatch, MoveRefused, NotFound, TokenRefused
+from forum_backend.domain.idempotency import checked_key
 from forum_backend.domain.moves import FINAL, PAUSABLE, UNCOPIED, MoveState, OwnershipMode, may_follow
 from forum_backend.queries.forum_read import forum_read, ownership_on
 from forum_backend.queries.moves import get_move, move_shape
 from forum_backend.services.doctor import refuse_what_stops_at_once
-from forum_backend.services.idempotency import checked_key
 from forum_backend.services.loads import estimated_rows
 from forum_backend.services.move_queue import has_place
 from forum_backend.services.status_events import record_status

@@ -10,6 +10,7 @@ import psycopg
 from forum_backend.data.shard.models import Post
 from forum_backend.domain.errors import Closed, Conflict, IdempotencyMismatch, Invalid, NotFound, NotOwner, Unavailable
 from forum_backend.domain.events import PostDeleted, PostUpdated
+from forum_backend.domain.idempotency import checked_key, request_digest
 from forum_backend.domain.ids import forum_of
 from forum_backend.domain.moves import OwnershipMode
 from forum_backend.domain.text import render_markdown
@@ -18,7 +19,6 @@ from forum_backend.queries.shapes import Shape, post_shape, timestamp
 from forum_backend.services import outbox
 from forum_backend.services.accounts import Account
 from forum_backend.services.forum_write import OpenForum, forum_statement, forum_write
-from forum_backend.services.idempotency import checked_key, request_digest
 from forum_backend.services.permissions import may_moderate, refuse_unless_author_or_moderator
 from forum_backend.services.waking import wake_relay
 from forum_backend.services.wording import checked_body

@@ -6,13 +6,14 @@ from typing import Any
 from forum_backend.data.shard.models import Forum, Post, Thread
 from forum_backend.domain.errors import Forbidden, Invalid, NotFound
 from forum_backend.domain.events import PostCreated, ThreadCreated, ThreadDeleted, ThreadUpdated
+from forum_backend.domain.idempotency import checked_key, request_digest
 from forum_backend.domain.ids import forum_of
 from forum_backend.domain.text import render_markdown
 from forum_backend.queries.shapes import Shape, post_shape, thread_shape
 from forum_backend.services import outbox
 from forum_backend.services.accounts import Account
 from forum_backend.services.forum_write import OpenForum, forum_write
-from forum_backend.services.idempotency import checked_key, once, request_digest
+from forum_backend.services.idempotency import once
 from forum_backend.services.permissions import may_moderate, refuse_unless_moderator
 from forum_backend.services.wording import checked_body, checked_title
 
