@@ -8,11 +8,12 @@ from django.utils import timezone
 
 from forum_backend.data.control.directory.models import ForumPlacement
 from forum_backend.data.control.moves.models import Move
-from forum_backend.data.shard.models import Post, Thread
+from forum_backend.data.shard.models import Post, Thread, Vote
 from forum_backend.domain.moves import FINAL, MoveState
 from forum_backend.queries.forum_read import forum_read, ownership_on
 from forum_backend.services.failpoints import MOVE_POINTS
 from forum_backend.services.forum_rows import Digest, digest
+from forum_backend.services.forum_write import OpenForum, forum_write
 from forum_backend.services.moves import request_move
 from forum_backend.services.ownership import Limits, connected
 from routers.registry import registry
@@ -76,6 +77,23 @@ def populated(source: str = "shard_00", target: str = "shard_01") -> Populated:
         factories.make_post(thread, body=f"deeper {number}", parent=reply)
     forum_write(forum, lambda open_forum: Vote.objects.in_forum(open_forum).create(post=first, user_id=1, value=1))
     return Populated(forum, thread, source, target)
+
+
+def change_everything(place: Populated) -> None:
+    """An insert, an edit and a delete; and a vote that goes and comes again under the same unique key."""
+    new = place.write("inserted")
+
+    def write(forum: OpenForum) -> None:
+        posts = Post.objects.using(forum.shard).filter(forum_id=forum.forum_id)
+        posts.filter(body="deeper 0").update(body="edited")
+        posts.filter(body="deeper 5").delete()
+        votes = Vote.objects.using(forum.shard).filter(forum_id=forum.forum_id)
+        votes.filter(user_id=1).delete()
+        first = posts.get(body="first")
+        Vote.objects.in_forum(forum).create(post=first, user_id=1, value=-1)
+        Vote.objects.in_forum(forum).create(post=new, user_id=2, value=1)
+
+    forum_write(place.forum, write)
 
 
 def expire_lease(move: Move) -> int:

@@ -1,4 +1,4 @@
-"""Limits of copies that are kept and changed while they run, replicas that are waited for, writes that are probed."""
+"""Limits of copies that are kept and changed while they run, replicas that are waited for."""
 
 import json
 import signal
@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,12 @@ from forum_backend.services.forum_write import forum_write
 from forum_backend.services.move_limits import change_limits
 from forum_backend.services.moves import take_over
 from forum_backend.services.ownership import Limits, connected
-from tests.integration.moves.driving import Populated, content, drive_to_end, end_movers_connections, owners, populated
+from tests.integration.moves.driving import Populated, content, drive_to_end, owners, populated
 from tests.integration.moves.test_api import client
 from tests.running import wait_for
 from workers.rebalance import throttle as throttle_module
 from workers.rebalance.mover import Mover
-from workers.rebalance.prober import Prober, Sample, replicas_of
+from workers.rebalance.prober import Prober, replicas_of
 from workers.rebalance.runner import drive
 from workers.rebalance.throttle import LEAST_ROWS, Throttle
 
@@ -153,61 +152,6 @@ def test_time_that_is_up_ends_a_wait() -> None:
     change(rows_per_second=0)
     assert drive_to_end(move).state == MoveState.CLEANED
     assert owners(place.forum) == [place.target]
-
-
-def test_writes_are_probed_on_both_shards_with_and_without_the_copy() -> None:
-    prober = Prober(BOTH)
-    prober.start()
-    try:
-        for is_calm in (False, True):
-            samples: list[Sample] = []
-            prober.pause(is_calm)
-            wait_for(partial(enough, prober, samples, is_calm), seconds=10, what="samples")
-            assert all(0 < sample.ms < 10_000 for sample in samples)
-    finally:
-        prober.stop()
-    assert not prober._thread.is_alive()
-
-
-def test_the_shards_that_are_written_to_are_known() -> None:
-    place, elsewhere = populated("shard_00"), populated("shard_02")
-    prober = Prober(BOTH)
-    prober.start()
-    try:
-        wait_for(lambda: not prober.written, seconds=10, what="quiet: nobody writes")
-        elsewhere.write()
-
-        def is_seen() -> bool:
-            place.write()
-            return prober.written == {"shard_00"}
-
-        wait_for(is_seen, seconds=10, what="a shard that is written to")
-    finally:
-        prober.stop()
-
-
-def enough(prober: Prober, samples: list[Sample], is_calm: bool) -> bool:
-    samples += prober.take()
-    return all(sum(s.shard == shard and s.is_calm is is_calm for s in samples) >= 3 for shard in BOTH)
-
-
-def test_a_probe_that_breaks_is_raised_in_the_copy() -> None:
-    prober = Prober(BOTH)
-    prober.start()
-    try:
-        wait_for(lambda: bool(prober.take()), seconds=10, what="a sample")
-        end_movers_connections("shard_01")
-
-        def is_broken() -> bool:
-            try:
-                prober.take()
-            except psycopg.OperationalError:
-                return True
-            return False
-
-        wait_for(is_broken, seconds=10, what="the error")
-    finally:
-        prober.stop()
 
 
 def test_a_copy_that_lasts_learns_and_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
