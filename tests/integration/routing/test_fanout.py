@@ -9,10 +9,12 @@ from forum_backend.embedded import EmbeddedServers
 from routers import fanout
 from routers.fanout import fan_out
 from tests.integration.moves.conftest import kill
+from tests.processes import eventually
 
 __all__ = ["kill"]
 
 SHARD = "shard_00"
+RUNNING = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(9)' AND state = 'active'"
 
 
 def asked(alias: str, query: str = "SELECT current_setting('statement_timeout')") -> str:
@@ -36,6 +38,7 @@ def test_a_statement_is_ended_in_time_and_the_shard_is_missing() -> None:
     found = fan_out(lambda alias: asked(alias, slow if alias == SHARD else quick), time_limit_s=0.3)
     assert SHARD in found.missing
     assert "shard_01" in found.answers
+    eventually(lambda: asked(SHARD, RUNNING), lambda number: number == "0", limit_s=5.0)
 
 
 def test_a_kept_connection_that_is_broken_is_opened_anew(servers: EmbeddedServers) -> None:
