@@ -1,10 +1,13 @@
 """Which shards do not answer: a server that is down is asked again after a moment, not by every request."""
 
+import select
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 from django.conf import settings
 
 from forum_backend.domain.errors import ShardUnavailable
@@ -18,6 +21,18 @@ PLACE_WAIT_S = 2.0
 def places_for(threads: int) -> int:
     """How many of the service threads may be busy with one shard."""
     return max(1, threads - max(1, threads // 4))
+
+
+def has_hung_up(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server has ended a connection that waits for no answer: a look at its socket, no round trip.
+
+    A server that goes away says so there, or its kernel does; an idle session hears nothing else worth keeping.
+    """
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class ShardHealth:

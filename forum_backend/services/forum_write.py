@@ -17,7 +17,7 @@ from forum_backend.domain.moves import OwnershipMode
 from forum_backend.services.move_recovery import recover_forum
 from forum_backend.services.waking import wake_relay
 from routers.directory import Location, directory
-from routers.health import health
+from routers.health import has_hung_up, health
 from routers.redirect import MAX_HOPS, follow, moved_away
 from routers.refusals import REPEATABLE, is_connection_lost, refusal_of, sqlstate_of
 
@@ -77,6 +77,8 @@ def forum_statement(
 
     def run(place: OpenForum, started: threading.Event) -> tuple[Any, ...]:
         connection = connections[place.shard]
+        if not may_repeat and connection.connection is not None and has_hung_up(connection.connection):
+            connection.close()  # as after a restart: nothing can have come of what was not sent
         connection.ensure_connection()
         if not may_repeat:
             started.set()

@@ -1,8 +1,11 @@
 """A shard that is down takes its forums with it and nothing else; back again, all is well without a restart."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
+from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
@@ -15,12 +18,21 @@ from tests.processes import eventually
 
 SignIn = Callable[..., httpx.Client]
 DOWN = "shard_02"
+CROWD = 4 * settings.SERVICE_THREADS
+
+
+def statuses_of_a_crowd(http: httpx.Client, thread: dict[str, Any]) -> set[int]:
+    """What posts without a key are answered that all service threads are busy with."""
+    with ThreadPoolExecutor(CROWD) as pool:
+        posts = [pool.submit(http.post, f"/threads/{thread['id']}/posts", json={"body": "x"}) for _ in range(CROWD)]
+    return {post.result().status_code for post in posts}
 
 
 def test_one_shard_down(servers: EmbeddedServers, sign_in: SignIn, client: httpx.Client) -> None:
     ada = sign_in()
     lost, fine = make_forum(shard=DOWN), make_forum(shard="shard_00")
     thread = new_thread(ada, {"id": lost.forum_id})
+    assert statuses_of_a_crowd(ada, thread) == {201}
     servers.kill_server(DOWN)
     try:
         for answer in (
@@ -45,6 +57,7 @@ def test_one_shard_down(servers: EmbeddedServers, sign_in: SignIn, client: httpx
     eventually(lambda: client.get(f"/forums/{lost.slug}").status_code, lambda status: status == 200)
     eventually(lambda: ada.post(f"/threads/{thread['id']}/posts", json={"body": "x"}).status_code, lambda s: s == 201)
     assert not health.is_down(DOWN)
+    assert statuses_of_a_crowd(ada, thread) == {201}, "no thread sends it on a connection that has ended"
 
 
 def test_profiles_down(servers: EmbeddedServers, sign_in: SignIn, client: httpx.Client) -> None:
