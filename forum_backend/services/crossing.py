@@ -9,13 +9,14 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
-from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 
 from forum_backend.domain.errors import Overloaded, Unavailable
+from forum_backend.services.gates import NOT_HERE, GateClosed, gate_places, waits_until
 from routers.refusals import is_connection_lost
 
 _executor = ThreadPoolExecutor(settings.SERVICE_THREADS, thread_name_prefix="service")
@@ -23,12 +24,25 @@ _places = threading.BoundedSemaphore(settings.SERVICE_THREADS + settings.SERVICE
 
 
 async def in_service_thread[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a synchronous function in a service thread and await its result. ``Overloaded`` if the queue is full."""
+    """Call a synchronous function in a service thread and await its result. ``Overloaded`` if the queue is full.
+
+    A call that meets a fence is made again when its turn has come to wait there: what a function does before it enters
+    a forum must be the same when it is done twice. ``ForumMoving`` if the fence stands too long, or too many wait.
+    """
+    call = functools.partial(function, *args, **kwargs)
+    with suppress(GateClosed):
+        return await _crossed(call, waits=NOT_HERE)
+    async with gate_places.place() as until:
+        return await _crossed(call, waits=until)
+
+
+async def _crossed[T](call: Callable[[], T], *, waits: float) -> T:
     if not _places.acquire(blocking=False):
         raise Overloaded
     try:
-        work = functools.partial(copy_context().run, _call, function, *args, **kwargs)
-        future = _executor.submit(work)
+        context = copy_context()
+        context.run(waits_until.set, waits)
+        future = _executor.submit(context.run, _call, call)
     except BaseException:
         _places.release()
         raise
@@ -41,9 +55,9 @@ def busy() -> int:
     return settings.SERVICE_THREADS + settings.SERVICE_QUEUE - _places._value  # for measuring only
 
 
-def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _call[T](call: Callable[[], T]) -> T:
     try:
-        return function(*args, **kwargs)
+        return call()
     except (DatabaseError, InterfaceError) as error:
         close_broken_connections()
         if is_connection_lost(error):

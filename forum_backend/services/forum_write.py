@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from forum_backend.domain.errors import ForumMoving, NotOwner, Ownership, ShardUnavailable, TwoForums
 from forum_backend.domain.moves import OwnershipMode
+from forum_backend.services import gates
 from forum_backend.services.move_recovery import recover_forum
 from forum_backend.services.waking import wake_relay
 from routers.directory import Location, directory
@@ -43,17 +44,15 @@ class Retries:
 
 retries = Retries()
 _open: ContextVar[OpenForum | None] = ContextVar("open_forum", default=None)
-# Writers waiting at fences hold their thread; the others stay free for all other forums.
-_waiting_places = threading.BoundedSemaphore(max(1, settings.SERVICE_THREADS // 2))
 
 
 def forum_write[T](forum: int, write: Callable[[OpenForum], T]) -> T:
     """Run ``write`` in a transaction that has entered the forum, on whichever shard owns it, and return its result.
 
     ``write`` may run more than once and must have no effect outside its transaction. Raises ``NotFound`` for an
-    unknown forum, ``ForumMoving`` when a fence stands longer than ``MOVE_WAIT_LIMIT_MS``, ``ShardUnavailable`` when the
-    server does not answer (a commit whose answer was lost may have happened: that is what idempotency keys are for),
-    ``TwoForums`` inside a transaction of another forum.
+    unknown forum, ``ForumMoving`` when a fence stands longer than ``MOVE_WAIT_LIMIT_MS`` (``GateClosed`` at once where
+    this call must not wait), ``ShardUnavailable`` when the server does not answer (a commit whose answer was lost may
+    have happened: that is what idempotency keys are for), ``TwoForums`` inside a transaction of another forum.
     """
     outer = _open.get()
     if outer is not None:
@@ -96,7 +95,7 @@ def forum_statement(
 
 def _on_owner[T](forum: int, attempt: Callable[[OpenForum], T], *, refusal: NotOwner | None = None) -> T:
     """The attempt on the shard that owns the forum, found by following refusals; then its relay is woken."""
-    deadline = time.monotonic() + settings.MOVE_WAIT_LIMIT_MS / 1000
+    deadline = gates.deadline()
     location = directory.locate(forum)
     if refusal is not None:
         retries.total += 1
@@ -177,13 +176,10 @@ def _wait_at_gate(refusal: NotOwner, deadline: float) -> NotOwner:
 
     A forum that is fenced still is moved by nobody any more, and is recovered here.
     """
-    if not _waiting_places.acquire(blocking=False):
-        raise ForumMoving
-    try:
-        remaining_ms = int((deadline - time.monotonic()) * 1000)
-        found = _at_opened_gate(refusal, remaining_ms) if remaining_ms > 0 else None
-    finally:
-        _waiting_places.release()
+    if deadline == gates.NOT_HERE:
+        raise gates.GateClosed
+    remaining_ms = int((deadline - time.monotonic()) * 1000)
+    found = _at_opened_gate(refusal, remaining_ms) if remaining_ms > 0 else None
     if found is None:
         raise ForumMoving
     return found

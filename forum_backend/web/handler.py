@@ -12,12 +12,13 @@ from typing import Any
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.core.handlers.base import BaseHandler
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from forum_backend.domain.errors import Unavailable
 from forum_backend.services.crossing import in_service_thread
+from forum_backend.services.gates import GateClosed
 from forum_backend.web.refusals import too_large_page, unavailable_page
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -43,6 +44,12 @@ class Answer:
     body: bytes
 
 
+class PageRequest(ASGIRequest):
+    """A request of the page lane."""
+
+    gate_closed: GateClosed | None = None
+
+
 class PageStack(BaseHandler):
     """Django's middleware and views, all synchronous, called in one service thread."""
 
@@ -51,19 +58,28 @@ class PageStack(BaseHandler):
         self.load_middleware(is_async=False)
 
     def answer(self, scope: dict[str, Any], body: bytes) -> Answer:
-        """The whole answer to a request, its content included."""
+        """The whole answer to a request, its content included. ``GateClosed`` if it is to be asked for again."""
         set_script_prefix(get_script_prefix(scope))
         try:
-            request = ASGIRequest(scope, BytesIO(body))
+            request = PageRequest(scope, BytesIO(body))
         except UnicodeDecodeError:
             return materialised(HttpResponse("The address is not valid", status=400, content_type="text/plain"))
         response = self.get_response(request)
         try:
+            if request.gate_closed is not None:
+                raise request.gate_closed
             return materialised(response)
         finally:
             # Not response.close(): that sends request_finished, and with it away go the thread's connections.
             for closer in response._resource_closers:  # type: ignore[attr-defined]
                 closer()
+
+    def process_exception_by_middleware(self, exception: Exception, request: HttpRequest) -> HttpResponse:
+        """Nothing that a view raises gets past Django's middleware: a closed gate is kept for ``answer``."""
+        if isinstance(exception, GateClosed) and isinstance(request, PageRequest):
+            request.gate_closed = exception
+            return HttpResponse()  # for the middleware alone
+        return super().process_exception_by_middleware(exception, request)
 
 
 class PageLane:
