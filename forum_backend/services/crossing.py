@@ -17,7 +17,11 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from forum_backend.domain.errors import Overloaded, Unavailable
 from forum_backend.services.gates import NOT_HERE, GateClosed, gate_places, waits_until
+from routers.health import has_hung_up
 from routers.refusals import is_connection_lost
+
+# Whoever asks a shard does it again where a kept connection was found broken; these are not asked twice.
+ASKED_ONCE = ("default", "profiles")
 
 _executor = ThreadPoolExecutor(settings.SERVICE_THREADS, thread_name_prefix="service")
 _places = threading.BoundedSemaphore(settings.SERVICE_THREADS + settings.SERVICE_QUEUE)
@@ -56,6 +60,10 @@ def busy() -> int:
 
 
 def _call[T](call: Callable[[], T]) -> T:
+    for alias in ASKED_ONCE:
+        kept = connections[alias].connection
+        if kept is not None and has_hung_up(kept):
+            connections[alias].close()
     try:
         return call()
     except (DatabaseError, InterfaceError) as error:

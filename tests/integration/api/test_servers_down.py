@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import pytest
 from django.conf import settings
 from django.db import connections
 from django.utils import timezone
@@ -74,3 +75,21 @@ def test_profiles_down(servers: EmbeddedServers, sign_in: SignIn, client: httpx.
         servers.start_server("profiles")
         connections["profiles"].close()
     eventually(lambda: client.get(f"/users/{ada.user.username}").status_code, lambda status: status == 200)
+
+
+@pytest.mark.parametrize(("server", "path"), [("control", "/me"), ("profiles", "/me/profile")])
+def test_a_restart_is_noticed_before_anybody_asks(
+    server: str, path: str, servers: EmbeddedServers, sign_in: SignIn
+) -> None:
+    """Each service thread's kept connection ended with the server: none of them fails a request to find that out."""
+    ada = sign_in()
+
+    def statuses() -> set[int]:
+        with ThreadPoolExecutor(CROWD) as pool:
+            answers = [pool.submit(ada.get, path) for _ in range(CROWD)]
+        return {answer.result().status_code for answer in answers}
+
+    assert eventually(statuses, lambda found: found == {200}) == {200}
+    servers.kill_server(server)
+    servers.start_server(server)
+    assert statuses() == {200}
