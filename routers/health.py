@@ -5,10 +5,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import psycopg
 from django.conf import settings
+from django.db import connections
 
 from forum_backend.domain.errors import ShardUnavailable
 
@@ -23,16 +22,20 @@ def places_for(threads: int) -> int:
     return max(1, threads - max(1, threads // 4))
 
 
-def has_hung_up(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the server has ended a connection that waits for no answer: a look at its socket, no round trip.
+def drop_if_hung_up(alias: str) -> None:
+    """Close this thread's kept connection if its server has ended it: the next query opens a new one.
 
-    A server that goes away says so there, or its kernel does; an idle session hears nothing else worth keeping.
+    For a connection that waits for no answer. A look at its socket, no round trip: a server that goes away says so
+    there, or its kernel does, and an idle session hears nothing else that would be missed.
     """
-    if connection.closed:
-        return True
+    kept = connections[alias].connection
+    if kept is None:
+        return
     poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    if not kept.closed:
+        poll.register(kept.fileno(), select.POLLIN)
+    if kept.closed or poll.poll(0):
+        connections[alias].close()
 
 
 class ShardHealth:

@@ -17,10 +17,10 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from forum_backend.domain.errors import Overloaded, Unavailable
 from forum_backend.services.gates import NOT_HERE, GateClosed, gate_places, waits_until
-from routers.health import has_hung_up
+from routers.health import drop_if_hung_up
 from routers.refusals import is_connection_lost
 
-# Whoever asks a shard does it again where a kept connection was found broken; these are not asked twice.
+# Whoever asks a shard sees to the connection, and asks again where it broke; whoever asks these does not.
 ASKED_ONCE = ("default", "profiles")
 
 _executor = ThreadPoolExecutor(settings.SERVICE_THREADS, thread_name_prefix="service")
@@ -61,9 +61,7 @@ def busy() -> int:
 
 def _call[T](call: Callable[[], T]) -> T:
     for alias in ASKED_ONCE:
-        kept = connections[alias].connection
-        if kept is not None and has_hung_up(kept):
-            connections[alias].close()
+        drop_if_hung_up(alias)
     try:
         return call()
     except (DatabaseError, InterfaceError) as error:

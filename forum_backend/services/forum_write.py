@@ -18,7 +18,7 @@ from forum_backend.services import gates
 from forum_backend.services.move_recovery import recover_forum
 from forum_backend.services.waking import wake_relay
 from routers.directory import Location, directory
-from routers.health import has_hung_up, health
+from routers.health import drop_if_hung_up, health
 from routers.redirect import MAX_HOPS, follow, moved_away
 from routers.refusals import REPEATABLE, is_connection_lost, refusal_of, sqlstate_of
 
@@ -69,15 +69,13 @@ def forum_statement(
 
     ``sql`` takes the forum's number and the epoch as its first two parameters. Waits, follows and raises as
     ``forum_write`` does. ``may_repeat``: the statement has no second effect, so a lost answer is asked for again.
-    ``refusal``: what the shard has said to it already.
+    ``refusal``: what the shard has said to it a moment ago.
     """
     if _open.get() is not None:
         raise TwoForums("a statement that enters by itself is a transaction of its own")
 
     def run(place: OpenForum, started: threading.Event) -> tuple[Any, ...]:
         connection = connections[place.shard]
-        if not may_repeat and connection.connection is not None and has_hung_up(connection.connection):
-            connection.close()  # as after a restart: nothing can have come of what was not sent
         connection.ensure_connection()
         if not may_repeat:
             started.set()
@@ -97,7 +95,7 @@ def _on_owner[T](forum: int, attempt: Callable[[OpenForum], T], *, refusal: NotO
     """The attempt on the shard that owns the forum, found by following refusals; then its relay is woken."""
     deadline = gates.deadline()
     location = directory.locate(forum)
-    if refusal is not None:
+    if refusal is not None and deadline == gates.NOT_HERE:  # who has waited since asks anew
         retries.total += 1
         location = _next_place(refusal, location, deadline)
     for _hop in range(MAX_HOPS):
@@ -123,6 +121,7 @@ def _attempt[T](forum: OpenForum, run: Callable[[threading.Event], T]) -> T:
     ``run`` sets the event it is given once a lost connection would leave the outcome unknown.
     """
     with health.place_at(forum.shard):  # once: a broken kept connection must not use up the attempt
+        drop_if_hung_up(forum.shard)  # as after a restart: what may not be repeated is not sent in vain
         for is_last in (False, False, True):
             was_kept = connections[forum.shard].connection is not None
             begun = threading.Event()
@@ -187,6 +186,7 @@ def _wait_at_gate(refusal: NotOwner, deadline: float) -> NotOwner:
 
 def _at_opened_gate(refusal: NotOwner, limit_ms: int) -> NotOwner | None:
     """What the shard says once the gate's lock was had; None if it was not in time."""
+    drop_if_hung_up(refusal.shard)
     try:
         with connections[refusal.shard].cursor() as cursor:
             cursor.execute(
@@ -197,6 +197,7 @@ def _at_opened_gate(refusal: NotOwner, limit_ms: int) -> NotOwner | None:
         if sqlstate_of(error) == LOCK_TIMEOUT_STATE:
             return None
         if is_connection_lost(error):
+            connections[refusal.shard].close()
             raise ShardUnavailable(refusal.shard) from error
         raise
     found = NotOwner(forum=refusal.forum, shard=refusal.shard, ownership=Ownership(*row) if row else refusal.ownership)

@@ -31,7 +31,7 @@ def deadline() -> float:
 
 
 class GatePlaces:
-    """So many calls wait at gates at once, and so many more for their turn; of one event loop at a time."""
+    """So many calls wait at gates at once, and so many more for their turn; of one event loop, as the process is."""
 
     def __init__(self, places: int, queue: int) -> None:
         self._limit = places + queue
@@ -40,22 +40,30 @@ class GatePlaces:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[float]:
-        """A place, in turn, and the time until which to wait in it. ``ForumMoving`` if too many wait, or too long."""
+        """A place, in turn; gives the time until which to wait in it. ``ForumMoving`` if too many wait already.
+
+        Whose turn does not come in time goes without a place, and with no time left to wait: the fence may be gone.
+        """
         if self.waiting >= self._limit:
             raise ForumMoving
+        limit_s = settings.MOVE_WAIT_LIMIT_MS / 1000
+        until = time.monotonic() + limit_s
         self.waiting += 1
         try:
-            until = time.monotonic() + settings.MOVE_WAIT_LIMIT_MS / 1000
-            try:
-                await asyncio.wait_for(self._places.acquire(), settings.MOVE_WAIT_LIMIT_MS / 1000)
-            except TimeoutError as error:
-                raise ForumMoving from error
+            has_place = await self._has_place(limit_s)
             try:
                 yield until
             finally:
-                self._places.release()
+                if has_place:
+                    self._places.release()
         finally:
             self.waiting -= 1
+
+    async def _has_place(self, limit_s: float) -> bool:
+        try:
+            return await asyncio.wait_for(self._places.acquire(), limit_s)
+        except TimeoutError:
+            return False
 
 
 gate_places = GatePlaces(max(1, settings.SERVICE_THREADS // 2), settings.SERVICE_QUEUE)

@@ -47,7 +47,7 @@ class Answer:
 class PageRequest(ASGIRequest):
     """A request of the page lane."""
 
-    gate_closed: GateClosed | None = None
+    gate_closed = False
 
 
 class PageStack(BaseHandler):
@@ -66,8 +66,8 @@ class PageStack(BaseHandler):
             return materialised(HttpResponse("The address is not valid", status=400, content_type="text/plain"))
         response = self.get_response(request)
         try:
-            if request.gate_closed is not None:
-                raise request.gate_closed
+            if request.gate_closed:
+                raise GateClosed
             return materialised(response)
         finally:
             # Not response.close(): that sends request_finished, and with it away go the thread's connections.
@@ -77,7 +77,7 @@ class PageStack(BaseHandler):
     def process_exception_by_middleware(self, exception: Exception, request: HttpRequest) -> HttpResponse:
         """Nothing that a view raises gets past Django's middleware: a closed gate is kept for ``answer``."""
         if isinstance(exception, GateClosed) and isinstance(request, PageRequest):
-            request.gate_closed = exception
+            request.gate_closed = True
             return HttpResponse()  # for the middleware alone
         return super().process_exception_by_middleware(exception, request)
 

@@ -58,7 +58,7 @@ class Person:
 @pytest.fixture
 def url() -> Iterator[str]:
     """The address of a web process."""
-    with processes.web("forum_backend.asgi:application") as port:
+    with processes.web("forum_backend.asgi:application", MOVE_WAIT_LIMIT_MS="20000") as port:
         yield f"http://localhost:{port}"
 
 
