@@ -56,9 +56,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     with Service(settings={"MOVE_RETENTION_S": "0"}) as service:
         with staff(service) as client, Stalls() as stalls, ungentle(client):
             steady = _windows(service, client, moves=int(arguments.seconds * 5))
-        large, other = (make_thread(service, posts=5) for _ in range(2))
-        _fill(service, large)
-        copied, raw = _copy_rates(service, large)
+        other, large, *more = (make_thread(service, posts=5) for _ in range(4))
+        copied, raw = _typical_copy(service, [large, *more])
         with staff(service) as client:
             calm, during = _others(service, client, large, other, seconds=arguments.seconds)
     return show(
@@ -163,6 +162,15 @@ def _fill(service: Service, demo: DemoThread) -> None:
             connection.execute("SELECT forum_enter(%s, 1)", (demo.forum,))
             connection.execute(FILL_SQL, {"forum": demo.forum, "thread": demo.thread, "rows": ROWS})
         connection.execute("VACUUM ANALYZE post")
+
+
+def _typical_copy(service: Service, forums: list[DemoThread]) -> tuple[float, float]:
+    """The rates of ``_copy_rates`` for the forum whose ratio is the middle one: a copy takes three seconds only."""
+    rates = []
+    for demo in forums:
+        _fill(service, demo)
+        rates.append(_copy_rates(service, demo))
+    return sorted(rates, key=lambda pair: pair[0] / pair[1])[len(rates) // 2]
 
 
 def _copy_rates(service: Service, demo: DemoThread) -> tuple[float, float]:
