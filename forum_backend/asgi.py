@@ -16,7 +16,7 @@ from django.conf import settings  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 
 from forum_backend.api.handler import SlimHandler  # noqa: E402
-from forum_backend.queries.async_pools import read_pools, write_pools  # noqa: E402
+from forum_backend.queries.async_pools import close_pools  # noqa: E402
 from forum_backend.realtime.hub import hub  # noqa: E402
 from forum_backend.realtime.routing import websocket_urlpatterns  # noqa: E402
 from forum_backend.services.loads import read_flusher  # noqa: E402
@@ -67,8 +67,7 @@ async def _live(receive: Receive, send: Send) -> None:
         elif message["type"] == "lifespan.shutdown":
             read_flusher.stop()
             await hub.stop()
-            await read_pools.close()
-            await write_pools.close()
+            await close_pools()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

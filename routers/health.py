@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.db import connections
 
@@ -29,13 +31,14 @@ def drop_if_hung_up(alias: str) -> None:
     there, or its kernel does, and an idle session hears nothing else that would be missed.
     """
     kept = connections[alias].connection
-    if kept is None:
-        return
-    poll = select.poll()
-    if not kept.closed:
-        poll.register(kept.fileno(), select.POLLIN)
-    if kept.closed or poll.poll(0):
+    if kept is not None and (kept.closed or _has_something_to_read(kept)):
         connections[alias].close()
+
+
+def _has_something_to_read(connection: psycopg.Connection[Any]) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class ShardHealth:

@@ -104,13 +104,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 async def _with_pools(test: Coroutine[Any, Any, None]) -> None:
-    from forum_backend.queries.async_pools import read_pools, write_pools
+    from forum_backend.queries.async_pools import close_pools
 
     try:
         await asyncio.wait_for(test, COROUTINE_LIMIT_S)
     finally:
-        await read_pools.close()
-        await write_pools.close()
+        await close_pools()
 
 
 @pytest.fixture(scope="session")

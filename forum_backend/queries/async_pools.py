@@ -101,3 +101,9 @@ class AsyncPools:
 
 read_pools = AsyncPools("reads", size=settings.READ_POOL_SIZE, wait_s=READ_WAIT_S)
 write_pools = AsyncPools("writes", size=settings.WRITE_POOL_SIZE, wait_s=WRITE_WAIT_S)
+
+
+async def close_pools() -> None:
+    """Close what belongs to this event loop, before it ends."""
+    await read_pools.close()
+    await write_pools.close()

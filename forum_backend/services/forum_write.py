@@ -186,7 +186,6 @@ def _wait_at_gate(refusal: NotOwner, deadline: float) -> NotOwner:
 
 def _at_opened_gate(refusal: NotOwner, limit_ms: int) -> NotOwner | None:
     """What the shard says once the gate's lock was had; None if it was not in time."""
-    drop_if_hung_up(refusal.shard)
     try:
         with connections[refusal.shard].cursor() as cursor:
             cursor.execute(

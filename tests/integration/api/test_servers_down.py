@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
 import pytest
@@ -22,18 +21,22 @@ DOWN = "shard_02"
 CROWD = 4 * settings.SERVICE_THREADS
 
 
-def statuses_of_a_crowd(http: httpx.Client, thread: dict[str, Any]) -> set[int]:
-    """What posts without a key are answered that all service threads are busy with."""
+def statuses(ask: Callable[[], httpx.Response]) -> set[int]:
+    """What a crowd is answered that keeps all service threads busy."""
     with ThreadPoolExecutor(CROWD) as pool:
-        posts = [pool.submit(http.post, f"/threads/{thread['id']}/posts", json={"body": "x"}) for _ in range(CROWD)]
-    return {post.result().status_code for post in posts}
+        answers = [pool.submit(ask) for _ in range(CROWD)]
+    return {answer.result().status_code for answer in answers}
 
 
 def test_one_shard_down(servers: EmbeddedServers, sign_in: SignIn, client: httpx.Client) -> None:
     ada = sign_in()
     lost, fine = make_forum(shard=DOWN), make_forum(shard="shard_00")
     thread = new_thread(ada, {"id": lost.forum_id})
-    assert statuses_of_a_crowd(ada, thread) == {201}
+
+    def post() -> httpx.Response:
+        return ada.post(f"/threads/{thread['id']}/posts", json={"body": "without a key"})
+
+    assert statuses(post) == {201}
     servers.kill_server(DOWN)
     try:
         for answer in (
@@ -58,7 +61,7 @@ def test_one_shard_down(servers: EmbeddedServers, sign_in: SignIn, client: httpx
     eventually(lambda: client.get(f"/forums/{lost.slug}").status_code, lambda status: status == 200)
     eventually(lambda: ada.post(f"/threads/{thread['id']}/posts", json={"body": "x"}).status_code, lambda s: s == 201)
     assert not health.is_down(DOWN)
-    assert statuses_of_a_crowd(ada, thread) == {201}, "no thread sends it on a connection that has ended"
+    assert statuses(post) == {201}, "no thread sends it on a connection that has ended"
 
 
 def test_profiles_down(servers: EmbeddedServers, sign_in: SignIn, client: httpx.Client) -> None:
@@ -84,12 +87,10 @@ def test_a_restart_is_noticed_before_anybody_asks(
     """Each service thread's kept connection ended with the server: none of them fails a request to find that out."""
     ada = sign_in()
 
-    def statuses() -> set[int]:
-        with ThreadPoolExecutor(CROWD) as pool:
-            answers = [pool.submit(ada.get, path) for _ in range(CROWD)]
-        return {answer.result().status_code for answer in answers}
+    def ask() -> httpx.Response:
+        return ada.get(path)
 
-    assert eventually(statuses, lambda found: found == {200}) == {200}
+    assert eventually(lambda: statuses(ask), lambda found: found == {200}) == {200}
     servers.kill_server(server)
     servers.start_server(server)
-    assert statuses() == {200}
+    assert statuses(ask) == {200}

@@ -18,7 +18,7 @@ from forum_backend.services.accounts import create_token
 from routers.directory import directory
 from tests import factories, processes
 from tests.integration.moves.driving import Populated, at, drive_to_end, owners, populated
-from tests.integration.web.browser import Browser
+from tests.integration.web.browser import Browser, hidden_fields
 from tests.processes import eventually
 from workers.rebalance.runner import drive
 
@@ -50,8 +50,7 @@ class Person:
         for cookie in Browser().sign_in(self.user).client.cookies.values():
             self._http.cookies.set(cookie.key, cookie.value)
         page = self._http.get(f"/t/{thread}/")
-        form: dict[str, str] = dict(re.findall(r'<input type="hidden" name="([^"]+)"(?: value="([^"]*)")?', page.text))
-        form |= {"parent": "", "body": "from a page"}
+        form = hidden_fields(page.text) | {"parent": "", "body": "from a page"}
         return lambda: self._http.post(f"/t/{thread}/reply", data=form, headers={"Referer": f"{self.url}/"})
 
 

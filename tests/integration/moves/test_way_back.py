@@ -6,6 +6,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import MoveRefused
 from forum_backend.domain.moves import MoveState
 from forum_backend.queries.moves import history_of
@@ -14,6 +15,7 @@ from routers.directory import Location, directory
 from tests.integration.moves.driving import (
     ROLLBACK_POINTS,
     Crash,
+    Populated,
     bodies,
     change_everything,
     content,
@@ -36,10 +38,16 @@ def kept(settings: Any) -> None:
     settings.MOVE_RETENTION_S = 600
 
 
-def test_a_rollback_loses_nothing_and_copies_nothing() -> None:
+def moved() -> tuple[Populated, Move]:
+    """A forum on its new shard, and the move that can be taken back."""
     place = populated()
     move = place.plan()
     drive(move_id=move.pk, token=move.token)
+    return place, move
+
+
+def test_a_rollback_loses_nothing_and_copies_nothing() -> None:
+    place, move = moved()
     move.refresh_from_db()
     assert move.state == MoveState.REVERSIBLE
     change_everything(place)
@@ -65,9 +73,7 @@ def test_a_rollback_loses_nothing_and_copies_nothing() -> None:
 
 
 def test_while_it_is_reversible_the_source_is_kept_up_to_date() -> None:
-    place = populated()
-    move = place.plan()
-    drive(move_id=move.pk, token=move.token)
+    place, move = moved()
     change_everything(place)
     drive(move_id=move.pk, token=expire_lease(move))
     assert content_on(place.source, place.forum) == content(place.forum)
@@ -78,9 +84,7 @@ def test_while_it_is_reversible_the_source_is_kept_up_to_date() -> None:
 
 @pytest.mark.parametrize("point", ROLLBACK_POINTS[: ROLLBACK_POINTS.index("depart.after")])
 def test_a_rollback_that_crashes_anywhere_loses_nothing(point: str) -> None:
-    place = populated()
-    move = place.plan()
-    drive(move_id=move.pk, token=move.token)
+    place, move = moved()
     back = rollback_move(move_id=move.pk, requested_by=None, now=timezone.now())
     with pytest.raises(Crash):
         drive(move_id=back.pk, token=back.token, observe=crash_at(point))
@@ -96,9 +100,7 @@ def test_a_rollback_that_crashes_anywhere_loses_nothing(point: str) -> None:
 
 
 def test_a_later_move_ends_the_way_back() -> None:
-    place = populated()
-    move = place.plan()
-    drive(move_id=move.pk, token=move.token)
+    place, move = moved()
     onward = place.plan("shard_02")
     with pytest.raises(MoveRefused, match="on the move already"):
         rollback_move(move_id=move.pk, requested_by=None, now=timezone.now())
@@ -116,9 +118,7 @@ def test_a_later_move_ends_the_way_back() -> None:
 
 
 def test_a_departure_that_a_crash_took_away_is_made_up_for_by_a_writer() -> None:
-    place = populated()
-    move = place.plan()
-    drive(move_id=move.pk, token=move.token)
+    place, _ = moved()
     forget_the_departure(place)
     directory.forget(place.forum)
     directory.correct(place.forum, Location(place.source, 1))  # a process that has not heard of the move
@@ -128,9 +128,7 @@ def test_a_departure_that_a_crash_took_away_is_made_up_for_by_a_writer() -> None
 
 
 def test_a_departure_that_a_crash_took_away_does_not_end_the_way_back() -> None:
-    place = populated()
-    move = place.plan()
-    drive(move_id=move.pk, token=move.token)
+    place, move = moved()
     forget_the_departure(place)
     place.write("to be brought back")
     for _ in range(2):

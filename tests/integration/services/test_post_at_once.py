@@ -12,7 +12,7 @@ from django.utils import timezone
 from forum_backend.data.shard.models import Post, Thread
 from forum_backend.domain.errors import Closed, IdempotencyMismatch, NotFound, NotOwner
 from forum_backend.domain.moves import OwnershipMode
-from forum_backend.queries.async_pools import write_pools
+from forum_backend.queries.async_pools import close_pools
 from forum_backend.services.forum_write import forum_write, retries
 from forum_backend.services.posts import SHORT, create_post, create_post_at_once
 from routers.directory import Location, directory
@@ -28,7 +28,7 @@ def on_a_loop[T](ask: Callable[[], Awaitable[T]]) -> T:
         try:
             return await ask()
         finally:
-            await write_pools.close()
+            await close_pools()
 
     return asyncio.run(run())
 

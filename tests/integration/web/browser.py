@@ -10,6 +10,11 @@ from forum_backend.data.control.accounts.models import User
 PASSWORD = "correct-horse-battery"
 
 
+def hidden_fields(html: str) -> dict[str, str]:
+    """The hidden fields of a page's forms (of the last of each name)."""
+    return dict(re.findall(r'<input type="hidden" name="([^"]+)"(?: value="([^"]*)")?', html))
+
+
 class Browser:
     """Loads pages and sends their forms as they are, hidden fields included."""
 
@@ -27,8 +32,7 @@ class Browser:
 
     def hidden(self, path: str) -> dict[str, str]:
         """The hidden fields of a page's forms (of the last of each name)."""
-        fields = re.findall(r'<input type="hidden" name="([^"]+)"(?: value="([^"]*)")?', self.html(path))
-        return dict(fields)
+        return hidden_fields(self.html(path))
 
     def send(self, page: str, fields: dict[str, str], *, to: str | None = None) -> Any:
         """Fill in the form of a page and send it."""
