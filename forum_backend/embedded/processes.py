@@ -9,17 +9,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from . import child
 from .account import Account
 from .files import read_json, write_json
 
 POLL_S = 0.02
-_CHILD_PROGRAM = str(Path(__file__).with_name("child.py"))
+_CHILD_PROGRAM = child.__file__
 # Linux sends the death signal when the *thread* that started the child ends, so one thread that lives
-# as long as this process starts all children.
-_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+# as long as this process starts all children. They inherit its mask.
+_spawner = ThreadPoolExecutor(
+    max_workers=1,
+    thread_name_prefix="spawner",
+    initializer=partial(signal.pthread_sigmask, signal.SIG_BLOCK, child.HELD_BACK),
+)
 
 
 @dataclass(frozen=True)

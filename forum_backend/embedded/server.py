@@ -56,6 +56,7 @@ class Server(ABC):
         self.end_leftovers()
         self.prepare()
         for launch in range(1, MAX_LAUNCHES + 1):
+            self._refuse_if(cancelled)
             self.port = self.around.ports.free_port_for(self.name)
             self._launch_and_note()
             if self._answers_in_time(cancelled=cancelled):
@@ -74,13 +75,16 @@ class Server(ABC):
         """True when it answers, False when it died."""
         deadline = time.monotonic() + START_LIMIT_S
         wait_until(lambda: self.died() or self.answers(), seconds=START_LIMIT_S, cut_short=cancelled)
-        if cancelled():
-            raise StartCancelled(f"{self.name} was stopped while it started")
+        self._refuse_if(cancelled)
         if not self.died() and time.monotonic() >= deadline:
             raise ServerFailed(
                 f"{self.name} did not answer within {START_LIMIT_S:.0f} s; the end of {self.log}:\n{self.said()}"
             )
         return not self.died()
+
+    def _refuse_if(self, cancelled: Callable[[], bool]) -> None:
+        if cancelled():
+            raise StartCancelled(f"{self.name} was stopped while it started")
 
     def died(self) -> bool:
         return self._child is None or self._child.exit_code() is not None

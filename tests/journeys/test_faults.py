@@ -39,6 +39,8 @@ REACHED_WITHIN_S, SETTLED_WITHIN_S = 40.0, 60.0
 AFTER_REDIS = 3
 # The server ends a mover that says nothing under a fence (2 s and a little), then a writer settles the move.
 SERVED_AFTER_CUT_S = 4.0
+# The kernel alone would send again for a quarter of an hour; some waits of two seconds each are the mover's own.
+GIVEN_UP_AFTER_CUT_S = 12.0
 FEW_CRASHES = 30
 
 STATE = "SELECT state FROM move WHERE id = %s"
@@ -187,8 +189,8 @@ def revived(service: Service) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("point", "gives_up_within_s"), [("fence.done", 6.0), ("activate.commit", 6.0)])
-def test_the_network_is_cut(faulty: Service, victim: Victim, point: str, gives_up_within_s: float) -> None:
+@pytest.mark.parametrize("point", ["fence.done", "activate.commit"])
+def test_the_network_is_cut(faulty: Service, victim: Victim, point: str) -> None:
     """Only the worker's, under its fence, and neither side is told: what it had sent arrives when all is settled."""
     with ExitStack() as stack:
         proxies, shards = proxied(faulty, stack)
@@ -209,7 +211,7 @@ def test_the_network_is_cut(faulty: Service, victim: Victim, point: str, gives_u
         victim.wait_reversible()
         print(f"\n{point}: served after {served_s:.2f} s, given up after {gave_up_s:.2f} s, healed {healed_s:.2f} s")
         assert served_s < SERVED_AFTER_CUT_S
-        assert gave_up_s < gives_up_within_s
+        assert gave_up_s < GIVEN_UP_AFTER_CUT_S
         victim.judge()
         faulty.kill("worker")
 
