@@ -42,6 +42,7 @@ ASK_EVERY_S = 0.2
 OVER = ("reversible", "cleaned", "aborted")
 MOVE_LIMIT_S = 120.0
 MOVES_A_FORUM = 2
+LONG_MS = 50
 FILL_SQL = """
 INSERT INTO post (forum_id, thread_id, author_id, guest_name, guest_username, body, html, created_at, is_deleted,
                   is_spam, points)
@@ -65,6 +66,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         [
             Figure(name="window without writes, p50", value=at_share(steady.windows, 0.5), unit="ms"),
             Figure(name="window, p99", value=at_share(steady.windows, 0.99), unit="ms"),
+            Figure(name=f"windows over {LONG_MS} ms", value=sum(each > LONG_MS for each in steady.windows), unit=""),
             Figure(name="window, longest", value=max(steady.windows), unit="ms",
                    limit=stalls.worst_ms, limit_name="ms machine stall"),
             Figure(name="posts refused or failed", value=steady.errors, unit=""),
