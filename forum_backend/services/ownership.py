@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from django.conf import settings
 
 from forum_backend.domain.errors import Ownership, TokenRefused
 from forum_backend.domain.moves import OwnershipMode
@@ -128,18 +127,8 @@ def raise_token(connection: psycopg.Connection, *, forum: int, token: int) -> Cl
     Nothing else changes, and writers are not held up.
     """
     with refusals():
-        return told_claim(ask_claim(connection, forum=forum, token=token))
-
-
-def ask_claim(connection: psycopg.Connection, *, forum: int, token: int) -> psycopg.Cursor:
-    """``raise_token`` in two, for a pipeline: ask in it, be told after it."""
-    query = "SELECT mode, epoch, capture FROM forum_raise_token(%s, %s)"
-    return connection.execute(query, (forum, token), prepare=settings.PREPARED_STATEMENTS or None)
-
-
-def told_claim(answer: psycopg.Cursor) -> Claimed:
-    """What ``ask_claim`` asked for."""
-    row = answer.fetchone()
+        query = "SELECT mode, epoch, capture FROM forum_raise_token(%s, %s)"
+        row = connection.execute(query, (forum, token)).fetchone()
     if row is None:
         raise AssertionError("the function always returns a row")
     return Claimed(*row)

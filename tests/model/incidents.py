@@ -18,8 +18,6 @@ def incidents(world: World, rules: Rules) -> Iterator[Step]:
     yield from rollbacks(world)
     if world.failovers:
         yield from failovers(world)
-    if world.crashes:
-        yield from crashes(world)
     yield from reconciled(world)
 
 
@@ -77,14 +75,6 @@ def failovers(world: World) -> Iterator[Step]:
             world_then = world.with_shard(index, shard.standby._replace(is_promoted=True))
             after = world_then._replace(writers=writers, failovers=world.failovers - 1)
             yield Step(f"shard {index} fails over, its standby is {shard.standby.mode}", forget_standbys(after))
-
-
-def crashes(world: World) -> Iterator[Step]:
-    """A server comes back with all that it had acknowledged as durable, and without a fence that it had not."""
-    for index, shard in enumerate(world.shards):
-        if not shard.is_on_disk:
-            world_then = world.with_shard(index, shard._replace(mode=OWNER, is_on_disk=True))
-            yield Step(f"shard {index} crashes, and loses its fence", world_then._replace(crashes=world.crashes - 1))
 
 
 def forget_standbys(world: World) -> World:

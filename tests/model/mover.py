@@ -162,25 +162,15 @@ def caught_up(p: Process) -> str:
 
 
 def fence(p: Process) -> Iterator[Step]:
-    """Nobody waits for the disk."""
-    changes = {"mode": FENCED, "is_on_disk": p.world.crashes == 0}
-    done = p.own(p.move.source, OWNER, from_epoch=p.move.epoch, is_locked=p.rules.fence_locks, **changes)
-    yield p.went(done, "last_read")
+    locks = p.rules.fence_locks
+    yield p.went(p.own(p.move.source, OWNER, from_epoch=p.move.epoch, is_locked=locks, mode=FENCED), "last_read")
 
 
 def last_read(p: Process) -> Iterator[Step]:
     source, target = p.world.shards[p.move.source], p.world.shards[p.move.target]
     ids, delta = shards.read_log(source, target, p.rules) if p.rules.last_delta else ((), ())
-    yield p.went(Outcome(p.world), "confirm" if p.rules.confirms else "activate", "", ids, delta)
+    yield p.went(Outcome(p.world), "activate", "", ids, delta)
     yield p.went(Outcome(p.world), "reopen", "finds the target silent", False)
-
-
-def confirm(p: Process) -> Iterator[Step]:
-    """The fence stands, and is on the disk: the source's next durable transaction brings it there."""
-    shards.admitted(p.world, p.rules, p.mover, p.move.source, modes=(FENCED,), epoch=p.move.epoch)
-    source = p.world.shards[p.move.source]
-    done = Outcome(p.world.with_shard(p.move.source, source._replace(is_on_disk=True)))
-    yield p.went(done, "activate", "", *p.mover.memory)
 
 
 def activate(p: Process) -> Iterator[Step]:
@@ -301,7 +291,7 @@ STEPS: dict[str, Callable[[Process], Iterator[Step]]] = {
     step.__name__: step
     for step in (
         announce_source, announce_target, prepare, purge, arm, save_armed, copy_read, copy_write, read, apply, forget,
-        fence, last_read, confirm, activate, depart, back_read, back_apply, back_forget, close, clean,
+        fence, last_read, activate, depart, back_read, back_apply, back_forget, close, clean,
         abort_target, reopen, save_undone, expect_again,
     )
 } | {

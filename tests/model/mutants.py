@@ -9,15 +9,13 @@ ALONE = Bounds(take_overs=0, moves=1, attempts=1)
 TAKEN_OVER = Bounds(take_overs=1, moves=1, attempts=1)
 ROLLED_BACK = Bounds(take_overs=0, moves=2, attempts=2)
 CLEANED_LATE = Bounds(take_overs=1, attempts=1, late_cleaners=1)
-CRASHED = Bounds(take_overs=1, crashes=1, moves=1, attempts=1)
 FAILED_OVER = Bounds(take_overs=0, failovers=1, moves=1, attempts=1)
 
-# All that may happen, in four cuts: none of them must break anything.
+# All that may happen, in three cuts: none of them must break anything.
 CLEAN = {
     "a mover that is taken over and comes back": TAKEN_OVER,
     "a move and a rollback or a move back": ROLLED_BACK,
     "a failover of either shard": FAILED_OVER,
-    "a crash that takes a fence away": CRASHED,
 }
 # For those with patience: python -m tests.model --wide
 WIDE = {
@@ -35,7 +33,6 @@ MUTANTS: dict[str, tuple[Rules, Bounds]] = {
     "`id >` instead of exactly those ids": (Rules(exact_ids=False), ALONE),
     "source reopened before the target is aborted": (Rules(target_first=False), ALONE),
     "no token": (Rules(tokens=False), TAKEN_OVER),
-    "a fence that nobody has confirmed": (Rules(confirms=False), CRASHED),
     "no last delta": (Rules(last_delta=False), ALONE),
     "a take-over that tells no shard its token": (Rules(announces=False), TAKEN_OVER),
     "an attempt goes on although its log was given up": (Rules(keeps_armed=False), TAKEN_OVER),

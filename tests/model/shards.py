@@ -48,7 +48,7 @@ def set_ownership(
     if is_locked and world.is_written_on(index):
         raise Refused
     shard = world.shards[index]
-    facts: dict[str, Any] = {"token": max(shard.token, mover.move.token), "is_on_disk": True, **changes}
+    facts: dict[str, Any] = {"token": max(shard.token, mover.move.token), **changes}
     if world.failovers:
         facts["standby"] = shard._replace(standby=None)
     return Outcome(world.with_shard(index, shard._replace(**facts)), broken)

@@ -17,7 +17,6 @@ EXPECTED = {
     "`id >` instead of exactly those ids": UNEQUAL,
     "source reopened before the target is aborted": TWO_OWNERS,
     "no token": OLD_TOKEN,
-    "a fence that nobody has confirmed": TWO_OWNERS,
     "no last delta": UNEQUAL,
     "a take-over that tells no shard its token": UNEQUAL,
     "an attempt goes on although its log was given up": UNEQUAL,

@@ -31,7 +31,6 @@ class Rules:
     keeps_log: bool = True  # a rollback that is undone leaves capture on: rows still differ
     timeline: bool = True  # a promoted standby refuses until it was reconciled
     closes_first: bool = True  # before rows are deleted it is written down that nobody may roll back any more
-    confirms: bool = True  # before the target is activated the fence is known to be on the source's disk
     keeps_armed: bool = True  # an attempt goes on after its fence only if the source has logged all the time
 
 
@@ -41,7 +40,6 @@ class Bounds:
 
     take_overs: int = 1
     failovers: int = 0
-    crashes: int = 0
     moves: int = 2
     attempts: int = 2
     late_cleaners: int = 0  # not 0: it begins with a move back, while the earlier move is to be cleaned up
@@ -61,7 +59,6 @@ class Shard(NamedTuple):
     cursor: int = 0  # used by a mutant only
     is_promoted: bool = False
     standby: "Shard | None" = None  # what a standby has that lost the last change of ownership
-    is_on_disk: bool = True  # False: a fence that a crash takes away
 
 
 class Writer(NamedTuple):
@@ -105,7 +102,6 @@ class World(NamedTuple):
     take_overs: int
     failovers: int
     moves: int
-    crashes: int = 0
     late_cleaners: int = 0
     highest: int = 1  # the highest epoch at which a shard took writes
 
@@ -147,7 +143,6 @@ def beginning(bounds: Bounds) -> World:
         movers=(Mover(move, "prepare"),),
         take_overs=bounds.take_overs,
         failovers=bounds.failovers,
-        crashes=bounds.crashes,
         moves=bounds.moves - 1,
     )
 
@@ -162,7 +157,6 @@ def moved_once(bounds: Bounds) -> World:
         movers=(Mover(move, "prepare"),),
         take_overs=bounds.take_overs,
         failovers=bounds.failovers,
-        crashes=bounds.crashes,
         moves=0,
         late_cleaners=bounds.late_cleaners,
         highest=2,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from forum_backend.domain.moves import MoveState, OwnershipMode, content_text
 from forum_backend.services.forum_rows import COUNTS_SQL
-from forum_backend.services.ownership import Claimed, ask_claim, refusals, told_claim
+from forum_backend.services.ownership import refusals
 from workers.rebalance import progress, sequence
 from workers.rebalance.delta import RowsDiffer, send
 from workers.rebalance.flow import prepared
@@ -20,30 +20,24 @@ from workers.rebalance.step import Recorded, Step
 COUNTED = 20_000
 
 
-class FenceLost(Exception):
-    """The source has no fence of this mover any more, and may have taken writes; the attempt is undone."""
-
-
 def activate(mover: Mover) -> bool:
     """Bring over what changed last and make the target the forum's owner, within the budget.
 
-    Everybody waits: all that the target has to do is sent at once. The source confirms its fence and counts meanwhile.
+    Everybody waits: all that the target has to do is sent at once, and the source counts meanwhile.
     """
     flow, target, last = mover.forward, mover.target, mover.last
     if last is None:
         raise AssertionError("the fence was not raised by this mover")
-    with refusals(), flow.source.pipeline():
+    with flow.source.pipeline():
         flow.source.tell()
-        standing = ask_claim(flow.source, forum=flow.forum, token=flow.token)
         counted = ask_counts(mover)
-        with target.pipeline():
+        with refusals(), target.pipeline():
             target.begin()
             flow.enter()
             lifted = lift_by_one(target, above=last.number)
             refuse_difference = send(flow, last.delta)
             noted = progress.ask(target, forum=flow.forum)
             own(mover)
-    refuse_lost_fence(told_claim(standing), epoch=mover.move.epoch)
     refuse_difference()
     refuse_too_far(sequence.told(lifted), above=last.number)
     kept = progress.told(noted)
@@ -56,12 +50,6 @@ def activate(mover: Mover) -> bool:
     mover.refuse_late()
     mover.commit()
     return True
-
-
-def refuse_lost_fence(source: Claimed, *, epoch: int) -> None:
-    """``FenceLost`` unless the fence stands. Asking wrote to the source, so whatever it said before is on its disk."""
-    if (source.mode, source.epoch) != (OwnershipMode.FENCED, epoch):
-        raise FenceLost(f"the source is {source.mode} at epoch {source.epoch}")
 
 
 def own(mover: Mover) -> None:

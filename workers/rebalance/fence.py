@@ -5,7 +5,7 @@ import time
 import psycopg
 
 from forum_backend.domain.moves import MoveState, OwnershipMode
-from forum_backend.services.ownership import raise_token, refusals
+from forum_backend.services.ownership import refusals
 from workers.rebalance import delta, sequence
 from workers.rebalance.activate import ask_counts
 from workers.rebalance.catch_up import bring_over
@@ -58,7 +58,6 @@ def raise_fence(mover: Mover) -> None:
     """From the moment the lock is asked for, writers queue behind it: the window is counted from there.
 
     What changed last is read in the same round trip, behind the lock: the server does it before a writer wakes up.
-    Nobody waits for the disk: a crash may take the fence away until it is confirmed, beside the work on the target.
     """
     mover.fence_began_at = time.monotonic()
     epoch, source = mover.move.epoch, mover.source
@@ -67,13 +66,12 @@ def raise_fence(mover: Mover) -> None:
             source.begin()
             mover.change(
                 source, modes=(OwnershipMode.OWNER,), from_epoch=epoch, mode=OwnershipMode.FENCED, epoch=epoch,
-                capture=True, went_to=mover.move.target_id, is_durable=False,
+                capture=True, went_to=mover.move.target_id,
             )  # fmt: skip
             number, changed = ask_last_value(source), ask_delta(mover.forward)
             source.commit()
     except psycopg.errors.LockNotAvailable:
         source.rollback()  # with it psycopg forgets what it has prepared
-        raise_token(source, forum=mover.move.forum_id, token=mover.move.token)
         list(ask_counts(mover))
         bring_over(mover.forward)
         raise

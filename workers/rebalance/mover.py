@@ -140,15 +140,14 @@ class Mover:
         capture: bool = False,
         went_to: str | None = None,
         is_announced: bool | None = None,
-        is_durable: bool = True,
     ) -> None:
-        """Change the forum's ownership row on a shard, with this mover's token; ``is_durable``: see there."""
+        """Change the forum's ownership row on a shard, with this mover's token."""
         change = Change(
             forum=self.move.forum_id, token=self.move.token, modes=modes, from_epoch=from_epoch, mode=mode,
             epoch=epoch, capture=capture, went_to=went_to, is_announced=is_announced,
             went_epoch=None if went_to is None else self.move.epoch + 1,
         )  # fmt: skip
-        set_ownership(connection, change, is_durable=is_durable)
+        set_ownership(connection, change)
 
     def claim(self) -> None:
         """Go on where an earlier mover stopped, or after a fence that was taken down: both shards know this one only.

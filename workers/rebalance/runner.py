@@ -16,7 +16,6 @@ from forum_backend.services import failpoints, moves
 from forum_backend.services.move_recovery import UNSETTLED, settle
 from routers.refusals import is_connection_lost
 from workers.rebalance import activate, arm, begin, catch_up, copy, depart, fence, keep, prepare, ready, reverse
-from workers.rebalance.activate import FenceLost
 from workers.rebalance.delta import RowsDiffer
 from workers.rebalance.mover import DIFFERED, BudgetExceeded, LogInterrupted, Mover
 from workers.rebalance.progress import ProgressLost
@@ -31,7 +30,7 @@ TIME_LIMIT_S = 5.0
 # What was copied is worth nothing any more: the next attempt begins anew.
 ANEW = (LogInterrupted, ProgressLost)
 # What an attempt may run into; anything else is a mistake of ours: settled just the same, then raised.
-EXPECTED = (psycopg.Error, DatabaseError, ForumError, BudgetExceeded, FenceLost, RowsDiffer, SequenceTooFar, *ANEW)
+EXPECTED = (psycopg.Error, DatabaseError, ForumError, BudgetExceeded, RowsDiffer, SequenceTooFar, *ANEW)
 
 
 def drive(

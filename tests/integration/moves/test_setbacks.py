@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from forum_backend.data.control.moves.models import Move
 from forum_backend.domain.errors import MoveRefused
-from forum_backend.domain.moves import MoveState, OwnershipMode
+from forum_backend.domain.moves import MoveState
 from forum_backend.services import moves as moves_module
 from forum_backend.services.move_control import cancel_move, pause_move, resume_move, rollback_move
 from forum_backend.services.move_recovery import drop_log
-from forum_backend.services.ownership import Change, Limits, connected, set_ownership
+from forum_backend.services.ownership import Limits, connected
 from routers.directory import Location, directory
 from tests.integration.moves.driving import (
     Populated,
@@ -33,7 +33,6 @@ from workers.rebalance import catch_up, streams
 from workers.rebalance.catch_up import lag_of
 from workers.rebalance.flow import Flow
 from workers.rebalance.leftovers import purge_leftovers
-from workers.rebalance.mover import Mover
 from workers.rebalance.runner import drive
 
 FEWEST_TIMES_AWAY = moves_module.MAX_ATTEMPTS + 2
@@ -250,47 +249,3 @@ def test_old_rows_are_not_shown_by_a_fence_that_a_lost_departure_left() -> None:
     directory.forget(place.forum)
     directory.correct(place.forum, Location(place.source, 1))
     assert bodies(place.forum)[-1] == "written on the third shard"
-
-
-def test_a_fence_that_a_crash_took_away_activates_nothing() -> None:
-    """Nobody waits for the disk when it goes up. Behind a pooler a mover may not even see that the server was away."""
-    place = populated()
-    move = place.plan()
-
-    def crash_and_return() -> None:
-        move.refresh_from_db()
-        owner = OwnershipMode.OWNER
-        before = Change(forum=place.forum, token=move.token, modes=(OwnershipMode.FENCED,), from_epoch=move.epoch,
-                        mode=owner, epoch=move.epoch, capture=True)  # fmt: skip
-        with connected(place.source, Limits()) as connection:
-            set_ownership(connection, before)
-        place.write("after the crash")
-
-    drive_once(move, at("fence.done", crash_and_return))
-    assert (move.state, move.attempts) == (MoveState.CATCHING_UP, 1)
-    assert move.error.startswith("FenceLost")
-    assert owners(place.forum) == [place.source]
-    assert drive_to_end(move).state == MoveState.CLEANED
-    assert "after the crash" in bodies(place.forum)
-
-
-def test_a_fence_is_on_the_disk_before_the_target_is_activated(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = populated()
-    behind: list[int] = []
-    commit = Mover.commit
-
-    def committing(mover: Mover) -> None:
-        (row,) = run(place.source, "SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), %s::pg_lsn)::bigint", *fenced_at)
-        behind.append(row[0])
-        commit(mover)
-
-    fenced_at: list[str] = []
-
-    def note() -> None:
-        (row,) = run(place.source, "SELECT pg_current_wal_insert_lsn()::text")
-        fenced_at.append(row[0])
-
-    monkeypatch.setattr(Mover, "commit", committing)
-    drive_once(place.plan(), at("fence.done", note))
-    assert len(behind) == 1
-    assert behind[0] >= 0
