@@ -14,6 +14,7 @@ from routers.registry import registry
 
 # Modes that a target may have before a move: whatever is there of an earlier one is overwritten.
 NOT_SERVING = ("absent", OwnershipMode.INCOMING, OwnershipMode.ABORTED, OwnershipMode.DEPARTED)
+NO_FORUM = 0  # numbers begin with 1
 CONNECT_TIMEOUT_S = 2  # libpq knows no shorter one
 LOCK_TIMEOUT_STATE = "55P03"
 # Rows are compared as text on two servers, so both must write it alike.
@@ -110,6 +111,21 @@ def set_ownership(connection: psycopg.Connection, change: Change, *, is_durable:
     )  # fmt: skip
     with refusals():
         connection.execute(_SET_SQL, arguments)
+
+
+def rehearse_change(connection: LimitedConnection) -> None:
+    """Have the server's session compile and plan what ``set_ownership`` does, by a change that is undone.
+
+    It takes some milliseconds, which nobody shall wait for under a lock. What was prepared is forgotten by the undoing.
+    """
+    connection.begin()
+    try:
+        nobodys = Change(
+            forum=NO_FORUM, token=0, modes=("absent",), from_epoch=None, mode=OwnershipMode.ABORTED, epoch=0
+        )
+        set_ownership(connection, nobodys)
+    finally:
+        connection.rollback()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """FENCED: nobody writes the forum. Its gate is closed first: writers who meet the fence wait there, without polling."""
 
 import time
+from functools import partial
 
 import psycopg
 
 from forum_backend.domain.moves import MoveState, OwnershipMode
-from forum_backend.services.ownership import refusals
+from forum_backend.services.ownership import refusals, rehearse_change
 from workers.rebalance import delta, sequence
 from workers.rebalance.activate import ask_counts
 from workers.rebalance.catch_up import bring_over
@@ -34,6 +35,8 @@ def fence(mover: Mover) -> bool:
 
 def warm_up(mover: Mover) -> None:
     """Connections known to answer, tables looked up, statements planned, ids lifted: before anybody has to wait."""
+    for connection in (mover.source, mover.gate):
+        patiently(partial(rehearse_change, connection))
     mover.claim()
     mover.hurry()
     lift_before_fence(mover.source, mover.target)

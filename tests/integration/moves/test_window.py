@@ -6,6 +6,7 @@ import threading
 import pytest
 from django.db import connections, transaction
 
+from forum_backend.services.ownership import NO_FORUM
 from routers.limited import LimitedConnection
 from tests.integration.moves.driving import Populated, at, bodies, expire_lease, populated
 from workers.rebalance import fence
@@ -65,6 +66,30 @@ def test_nothing_is_planned_under_a_fence(monkeypatch: pytest.MonkeyPatch) -> No
     move_and_write_at_the_last_moment(populated())
     assert any("changed_row" in text for _side, text in window.planned)
     assert window.planned_under_it == set()
+
+
+def test_what_changes_hands_was_rehearsed_on_both_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server's session compiles a function when it is first called; nothing of the rehearsal is left."""
+    place, rehearsed = populated(), []
+    known: list[object] = []
+    rehearse, close_gate = fence.rehearse_change, fence.close_gate
+
+    def rehearsing(connection: LimitedConnection) -> None:
+        rehearsed.append(connection)
+        rehearse(connection)
+
+    def closing(mover: Mover) -> None:
+        known[:] = [mover.source, mover.gate]
+        assert rehearsed == known
+        close_gate(mover)
+
+    monkeypatch.setattr(fence, "rehearse_change", rehearsing)
+    monkeypatch.setattr(fence, "close_gate", closing)
+    move_and_write_at_the_last_moment(place)
+    assert len(known) == 2
+    with connections[place.source].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM ownership WHERE forum_id = %s", [NO_FORUM])
+        assert cursor.fetchone() == (0,)
 
 
 def test_nor_at_a_fence_that_had_to_wait_for_a_writer(monkeypatch: pytest.MonkeyPatch) -> None:
