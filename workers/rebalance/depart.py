@@ -5,16 +5,14 @@ from django.utils import timezone
 from forum_backend.domain.moves import MoveState
 from forum_backend.services import moves
 from forum_backend.services.move_recovery import depart as depart_source
-from forum_backend.services.ownership import refusals
 from workers.rebalance.mover import Mover
 from workers.rebalance.step import Recorded, Step
 
 
 def depart(mover: Mover) -> bool:
-    """Redirect those who wait at the gate by what opens it, its commit; then write down where the forum lives."""
-    with refusals(), mover.gate.pipeline():
-        depart_source(mover.gate, mover.move)
-        mover.gate.commit()
+    """Open the gate as soon as those who waited at it are redirected; then write down where the forum lives."""
+    depart_source(mover.source, mover.move)
+    mover.gate.rollback()
     mover.window_ms = round(mover.elapsed_ms(), 2)
     mover.reach("depart.gate_opened")
     moves.arrive(

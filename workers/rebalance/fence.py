@@ -35,9 +35,8 @@ def fence(mover: Mover) -> bool:
 
 def warm_up(mover: Mover) -> None:
     """Connections known to answer, tables looked up, statements planned, ids lifted: before anybody has to wait."""
-    for connection in (mover.source, mover.gate):
-        with suppress(psycopg.errors.LockNotAvailable):  # another mover rehearses there; without it this takes longer
-            rehearse_change(connection)
+    with suppress(psycopg.errors.LockNotAvailable):  # another mover rehearses there; without it this takes longer
+        rehearse_change(mover.source)
     mover.claim()
     mover.hurry()
     lift_before_fence(mover.source, mover.target)
