@@ -90,6 +90,16 @@ class LimitedConnection(psycopg.Connection[Any]):
             super().execute(how)
             self.tell()
 
+    def commit(self) -> None:
+        """End the open transaction, in a pipeline too.
+
+        psycopg sends nothing there once all that was asked has been answered: it takes the connection for idle then.
+        """
+        if self._is_pipeline:
+            super().execute("COMMIT", prepare=False)
+        else:
+            super().commit()
+
     def hold(self) -> None:
         """The open transaction is left idle after a pipeline: let its idle limit count.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connections
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 
 from forum_backend.services.ownership import Limits, connected
 from routers.limited import SILENCE_S, LimitedConnection, NoAnswer
@@ -39,6 +40,15 @@ def test_a_transaction_that_is_held_after_a_pipeline_has_an_end() -> None:
             connection.execute("SELECT pg_advisory_xact_lock(1)")
         connection.hold()
         eventually(lambda: is_gone(connection.info.backend_pid), limit_s=ENDED_WITHIN_S)
+
+
+def test_a_commit_in_a_pipeline_is_sent_though_all_was_answered_before() -> None:
+    with connected(SHARD, LIMITS) as connection:
+        with connection.pipeline():
+            connection.begin()
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+            connection.commit()
+        assert connection.info.transaction_status == TransactionStatus.IDLE
 
 
 def test_an_answer_is_not_waited_for_for_ever(proxy: Proxy) -> None:
