@@ -49,7 +49,6 @@ HTTPServer((sys.argv[1], int(sys.argv[2])), Ready).serve_forever()
 """
 
 
-ENDED_WITHIN_S = 60.0  # initdb, on a busy disk, is waited for
 NOT_INHERITED = (*service.ADDRESSES, "SECRET_KEY", "FORUM_DATA", "STAFF_PASSWORD")
 
 
@@ -85,7 +84,7 @@ class Up:
 
     def stop(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=ENDED_WITHIN_S)
+        return self.process.wait(timeout=20)
 
 
 @pytest.fixture(scope="module")

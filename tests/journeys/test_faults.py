@@ -39,8 +39,8 @@ REACHED_WITHIN_S, SETTLED_WITHIN_S = 40.0, 60.0
 AFTER_REDIS = 3
 # The server ends a mover that says nothing under a fence (2 s and a little), then a writer settles the move.
 SERVED_AFTER_CUT_S = 4.0
-# The kernel alone would send again for a quarter of an hour; some waits of two seconds each are the mover's own.
-GIVEN_UP_AFTER_CUT_S = 12.0
+# It hangs for a second, then waits for each side in turn: the budget, GRACE_MS and SILENCE_S make 3.3 s a wait.
+GIVEN_UP_AFTER_CUT_S = 10.0
 FEW_CRASHES = 30
 
 STATE = "SELECT state FROM move WHERE id = %s"
