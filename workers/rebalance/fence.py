@@ -9,6 +9,7 @@ from forum_backend.domain.moves import MoveState, OwnershipMode
 from forum_backend.services.ownership import refusals, rehearse_change
 from workers.rebalance import delta, sequence
 from workers.rebalance.activate import ask_counts
+from workers.rebalance.calm import await_calm
 from workers.rebalance.catch_up import bring_over
 from workers.rebalance.delta import ask_delta, told_delta
 from workers.rebalance.mover import LastChanges, Mover
@@ -21,6 +22,11 @@ from workers.rebalance.step import Recorded, Step
 LAST_ROUNDS, FEW = 4, 30
 # The gate is not held for much longer than a fence may stand.
 FENCE_TRIES = 4
+
+
+def is_time(mover: Mover) -> bool:
+    """The servers are calm, and little is left to bring over."""
+    return await_calm(mover) and make_ready(mover)
 
 
 def fence(mover: Mover) -> bool:
@@ -83,4 +89,4 @@ def raise_fence(mover: Mover) -> None:
 
 # Recorded before it is done: who finds a fence finds a move that says so.
 # A move that was held when it was ready has fallen behind since: it gets ready again.
-STEP = Step("fence", MoveState.READY, MoveState.FENCED, fence, Recorded.BEFORE, rehearse=make_ready)
+STEP = Step("fence", MoveState.READY, MoveState.FENCED, fence, Recorded.BEFORE, rehearse=is_time)
