@@ -16,7 +16,7 @@ MAINTAINED_SQL = "SELECT EXISTS (SELECT FROM pg_stat_progress_vacuum) OR EXISTS 
 
 
 def await_calm(mover: Mover) -> bool:
-    """Wait for both servers, as long as there is patience; False if the mover's time is up before."""
+    """Wait for both servers, for three seconds at most; False if the mover's time is up before."""
     until = time.monotonic() + PATIENCE_S
     while (busy := _maintained(mover)) and time.monotonic() < until:
         mover.move.throttled_by = f"{' and '.join(busy)} vacuums or analyses: the fence waits up to {PATIENCE_S:.0f} s"

@@ -32,6 +32,8 @@ def is_time(mover: Mover) -> bool:
 def fence(mover: Mover) -> bool:
     """Warm up, close the gate, which keeps the relay out too, then fence under the exclusive lock."""
     warm_up(mover)
+    await_calm(mover)  # it took a while to get here
+    bring_over_the_last(mover)
     patiently(lambda: close_gate(mover))
     bring_over(mover.forward)  # the relay's last round with it
     mover.reach("fence.gate_closed")
@@ -48,6 +50,10 @@ def warm_up(mover: Mover) -> None:
     lift_before_fence(mover.source, mover.target)
     delta.warm_up(mover.forward)
     list(ask_counts(mover))
+
+
+def bring_over_the_last(mover: Mover) -> None:
+    """Until no more is left than a few writers change in an instant, or it does not become less."""
     for _round in range(LAST_ROUNDS):
         if bring_over(mover.forward) <= FEW:
             return

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 BLOCK_S = 0.25
 COUNT = 500
-PACE_S = 0.05  # a look is a durable transaction: what comes within that time shares one
+PACE_S = 0.2  # a look is a durable transaction: what comes within that time shares one
 SLOW_SWEEP_S = 5.0
 RETRY_S = 1.0
 START = "0-0"

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 POLL_S = LEASE_S / 3
 # While it watches, a relay looks this often for what nobody called it for; what comes in a rush is numbered together.
 LOOK_S = 0.002
-# Less often while a forum was left: its mover needs the processor, for some milliseconds.
-LOOK_BESIDE_LEFT_S = 0.01
+# At a closed gate it does nothing for so long, whoever calls: the mover behind it needs the processor for its fence.
+REST_AT_GATE_S = 0.1
 LOOK_SQL = "SELECT EXISTS (SELECT FROM outbox WHERE forum_id <> ALL(%s::int[]))"
 FIRST_RETRY_S = 0.02
 RECONNECT_S = 0.5
@@ -98,9 +98,10 @@ class ShardRelay:
 
     def _wait(self, connection: psycopg.Connection[Any], pause_s: float) -> None:
         """Until the bell rings, or the pause is over; while it watches, also until there is something."""
-        look_s = LOOK_BESIDE_LEFT_S if self._left else LOOK_S
-        while not self._stop.is_set() and pause_s > look_s and time.monotonic() < self._watching_until:
-            if self.bell.wait(look_s) or self._sees_something(connection):
+        if self._left - self._aside.keys():
+            self._stop.wait(REST_AT_GATE_S)
+        while not self._stop.is_set() and pause_s > LOOK_S and time.monotonic() < self._watching_until:
+            if self.bell.wait(LOOK_S) or self._sees_something(connection):
                 return
         if self.bell.wait(pause_s):
             self._watching_until = time.monotonic() + WATCH_S
