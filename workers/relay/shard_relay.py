@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 POLL_S = LEASE_S / 3
 # While it watches, a relay looks this often for what nobody called it for; what comes in a rush is numbered together.
 LOOK_S = 0.002
-# At a closed gate it does nothing for so long, whoever calls: the mover behind it needs the processor for its fence.
+# When it finds a gate closed it does nothing for so long, whoever calls: the mover needs the processor for its fence.
 REST_AT_GATE_S = 0.1
 LOOK_SQL = "SELECT EXISTS (SELECT FROM outbox WHERE forum_id <> ALL(%s::int[]))"
 FIRST_RETRY_S = 0.02
@@ -50,6 +50,7 @@ class ShardRelay:
         self._retry_s = FIRST_RETRY_S
         self._watching_until = 0.0
         self._left: frozenset[int] = frozenset()
+        self._is_new_at_gate = False
 
     def run(self) -> None:
         try:
@@ -98,7 +99,7 @@ class ShardRelay:
 
     def _wait(self, connection: psycopg.Connection[Any], pause_s: float) -> None:
         """Until the bell rings, or the pause is over; while it watches, also until there is something."""
-        if self._left - self._aside.keys():
+        if self._is_new_at_gate:
             self._stop.wait(REST_AT_GATE_S)
         while not self._stop.is_set() and pause_s > LOOK_S and time.monotonic() < self._watching_until:
             if self.bell.wait(LOOK_S) or self._sees_something(connection):
@@ -121,6 +122,7 @@ class ShardRelay:
             self._publish(connection, lease, publisher, done)
             if self._stop.is_set() or not (done.is_more or publisher.is_behind):
                 break
+        self._is_new_at_gate = bool(left - self._left - self._aside.keys())
         self._left = left
         return self._pause(left)
 

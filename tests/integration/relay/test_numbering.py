@@ -1,5 +1,6 @@
 """Numbers without a gap, whatever happens to writers and relays."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -23,6 +24,7 @@ from tests.integration.relay.writing import (
     write_posts,
 )
 from tests.processes import eventually, relay
+from workers.relay.shard_relay import REST_AT_GATE_S, ShardRelay
 
 
 def test_many_writers_and_relays_that_are_killed() -> None:
@@ -111,6 +113,44 @@ def test_a_forum_whose_lock_or_gate_is_held_is_left_for_the_next_round(key: str)
             assert waiting("shard_01", locked.forum_id) == 3
             mover.rollback()
             eventually(lambda: is_relayed("shard_01", locked.forum_id), limit_s=3)
+
+
+class Rests(threading.Event):
+    """Whoever waits for it does not wait, but is remembered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return self.is_set()
+
+
+def test_a_relay_rests_once_when_it_finds_a_gate_closed() -> None:
+    """A fence is up for milliseconds; where one stays, the others of the shard are not held up again and again."""
+    author, stop = make_user(), Rests()
+    closed, other = make_forum("shard_01"), make_forum("shard_01")
+    write_posts(make_thread(closed.forum_id).pk, author=author.pk, count=3)
+    running = ShardRelay("shard_01", holder="resting", stop=stop)
+    thread = threading.Thread(target=running.run)
+    with psycopg.connect(conninfo_of("shard_01")) as mover:
+        mover.execute("SELECT pg_advisory_xact_lock(forum_gate_key(%s))", [closed.forum_id])
+        thread.start()
+        try:
+            eventually(lambda: stop.seconds == [REST_AT_GATE_S])
+            for _ in range(3):
+                write_posts(make_thread(other.forum_id).pk, author=author.pk, count=1)
+                running.bell.set()
+                eventually(lambda: is_relayed("shard_01", other.forum_id))
+            assert waiting("shard_01", closed.forum_id) == 3
+            mover.rollback()
+            eventually(lambda: is_relayed("shard_01", closed.forum_id), limit_s=3)
+        finally:
+            stop.set()
+            running.bell.set()
+            thread.join(5)
+    assert stop.seconds == [REST_AT_GATE_S]
 
 
 def test_events_that_cannot_be_numbered_hold_up_only_their_forum() -> None:
