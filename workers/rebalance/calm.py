@@ -23,7 +23,6 @@ def await_calm(mover: Mover) -> bool:
         if not mover.goes_on():
             return False
         time.sleep(LOOK_EVERY_S)
-    mover.move.throttled_by = ""
     return True
 
 

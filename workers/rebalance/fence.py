@@ -33,6 +33,7 @@ def fence(mover: Mover) -> bool:
     """Warm up, close the gate, which keeps the relay out too, then fence under the exclusive lock."""
     warm_up(mover)
     await_calm(mover)  # it took a while to get here
+    mover.unthrottled()
     bring_over_the_last(mover)
     patiently(lambda: close_gate(mover))
     bring_over(mover.forward)  # the relay's last round with it

@@ -50,7 +50,6 @@ class ShardRelay:
         self._retry_s = FIRST_RETRY_S
         self._watching_until = 0.0
         self._left: frozenset[int] = frozenset()
-        self._is_new_at_gate = False
 
     def run(self) -> None:
         try:
@@ -99,8 +98,6 @@ class ShardRelay:
 
     def _wait(self, connection: psycopg.Connection[Any], pause_s: float) -> None:
         """Until the bell rings, or the pause is over; while it watches, also until there is something."""
-        if self._is_new_at_gate:
-            self._stop.wait(REST_AT_GATE_S)
         while not self._stop.is_set() and pause_s > LOOK_S and time.monotonic() < self._watching_until:
             if self.bell.wait(LOOK_S) or self._sees_something(connection):
                 return
@@ -122,7 +119,8 @@ class ShardRelay:
             self._publish(connection, lease, publisher, done)
             if self._stop.is_set() or not (done.is_more or publisher.is_behind):
                 break
-        self._is_new_at_gate = bool(left - self._left - self._aside.keys())
+        if left - self._left - self._aside.keys():
+            self._stop.wait(REST_AT_GATE_S)
         self._left = left
         return self._pause(left)
 
